@@ -1,0 +1,26 @@
+# gantry_folder(name [USES folder...] [LIBS target...])
+# One folder under src/ is one static library gantry_<name>; its *_test.cc files become the test
+# program <name>_test. USES may only name folders that src/layers.txt lists further down.
+function(gantry_folder name)
+  cmake_parse_arguments(arg "" "" "USES;LIBS" ${ARGN})
+  file(GLOB_RECURSE sources CONFIGURE_DEPENDS ${CMAKE_CURRENT_SOURCE_DIR}/*.cc)
+  set(tests ${sources})
+  list(FILTER tests INCLUDE REGEX "_test\\.cc$")
+  list(FILTER sources EXCLUDE REGEX "_test\\.cc$")
+
+  set(target gantry_${name})
+  add_library(${target} STATIC ${sources})
+  target_include_directories(${target} PUBLIC ${CMAKE_SOURCE_DIR}/src)
+  set(uses "")
+  foreach(use ${arg_USES})
+    list(APPEND uses gantry_${use})
+  endforeach()
+  target_link_libraries(${target} PUBLIC ${uses} ${arg_LIBS})
+
+  if(tests)
+    add_executable(${name}_test ${tests})
+    target_link_libraries(${name}_test PRIVATE ${target} GTest::gtest GTest::gtest_main)
+    add_test(NAME ${name} COMMAND ${name}_test)
+    set_tests_properties(${name} PROPERTIES TIMEOUT 600)
+  endif()
+endfunction()
