@@ -5,6 +5,7 @@
 //   Id<Tag>        a strong id such as `req_01J…`: a UUIDv7 with a prefix (id.h)
 //   Duration, Time, Bytes, MilliCpu and their spellings in YAML and flags (units.h)
 //   Clock, Random  injected sources, so that logic is testable with no sleep (clock.h)
+//   Scope          tenant/domain/environment: who owns a thing (scope.h)
 //   edit_distance  "did you mean" (text.h)
 //
 // Nothing here does I/O, starts a thread or keeps a global. All types are values; the two
@@ -22,5 +23,6 @@
 #include "base/clock.h"
 #include "base/error.h"
 #include "base/id.h"
+#include "base/scope.h"
 #include "base/text.h"
 #include "base/units.h"
