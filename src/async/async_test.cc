@@ -33,7 +33,8 @@ TEST(TaskGroup, RefusesTasksAfterJoin) {
   EXPECT_FALSE(group.spawn(threads.executor(0), sleep_for(std::chrono::seconds(1))));
 }
 
-Task<void> wait_for(Notifier& notifier, Notifier::Ticket ticket, Duration patience, SystemClock& clock, std::atomic<int>& woken) {
+Task<void> wait_for(Notifier& notifier, Notifier::Ticket ticket, Duration patience, SystemClock& clock,
+                    std::atomic<int>& woken) {
   if (co_await notifier.wait(ticket, clock.steady() + patience)) ++woken;
 }
 
@@ -64,7 +65,8 @@ TEST(Notifier, EndsAtTheDeadlineWithFalse) {
   EXPECT_EQ(woken, 0);
 }
 
-Task<void> park(std::vector<Suspended>& parked, std::mutex& mutex, Notifier& full, size_t wanted, std::atomic<size_t>& resumed) {
+Task<void> park(std::vector<Suspended>& parked, std::mutex& mutex, Notifier& full, size_t wanted,
+                std::atomic<size_t>& resumed) {
   co_await suspend([&](Suspended me) {
     std::lock_guard lock(mutex);
     parked.push_back(std::move(me));
@@ -73,7 +75,8 @@ Task<void> park(std::vector<Suspended>& parked, std::mutex& mutex, Notifier& ful
   ++resumed;
 }
 
-Task<void> resume_when_full(std::vector<Suspended>& parked, std::mutex& mutex, Notifier& full, size_t wanted, SystemClock& clock) {
+Task<void> resume_when_full(std::vector<Suspended>& parked, std::mutex& mutex, Notifier& full, size_t wanted,
+                            SystemClock& clock) {
   for (;;) {
     auto ticket = full.ticket();
     {

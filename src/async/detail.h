@@ -10,8 +10,7 @@ namespace async_detail {
 
 template <class Handler>
 struct HandlerNode final : Suspended::Node {
-  HandlerNode(Handler its_handler, Executor its_executor)
-      : Node(its_executor), handler(std::move(its_handler)) {}
+  HandlerNode(Handler its_handler, Executor its_executor) : Node(its_executor), handler(std::move(its_handler)) {}
   void run() override {
     Handler mine = std::move(handler);
     delete this;
@@ -41,15 +40,14 @@ void fill_slot(Work& work, Slot& slot) {
 
 template <class Keep>
 Task<void> suspend(Keep keep) {
-  return asio::async_initiate<const asio::use_awaitable_t<Executor>&, void()>(
-      async_detail::Initiation<Keep>{}, use_task, std::move(keep));
+  return asio::async_initiate<const asio::use_awaitable_t<Executor>&, void()>(async_detail::Initiation<Keep>{},
+                                                                              use_task, std::move(keep));
 }
 
 template <class Work>
 Task<Result<std::invoke_result_t<Work>>> BlockingPool::run(Work work) {
   using Value = std::invoke_result_t<Work>;
-  if (!try_enter())
-    co_return fail(Code::exhausted, "the queue for blocking calls is full ({} waiting)", limit_);
+  if (!try_enter()) co_return fail(Code::exhausted, "the queue for blocking calls is full ({} waiting)", limit_);
   std::optional<Result<Value>> slot;
   // The frame of this coroutine outlives the work: it is suspended until the work resumes it.
   auto keep = [this, &slot, &work](Suspended caller) {

@@ -119,21 +119,20 @@ Error errno_error(int number, std::string_view what);
 
 #define GANTRY_CAT_(a, b) a##b
 #define GANTRY_CAT(a, b) GANTRY_CAT_(a, b)
-#define GANTRY_TRY_(result, declaration, expression, return_)                      \
-  auto result = (expression);                                                      \
-  if (!result.has_value()) return_ std::unexpected(std::move(result).error());     \
+#define GANTRY_TRY_(result, declaration, expression, return_)                  \
+  auto result = (expression);                                                  \
+  if (!result.has_value()) return_ std::unexpected(std::move(result).error()); \
   declaration = *std::move(result)
 
 /// `GANTRY_TRY(auto file, open(path));` returns the error to the caller if there is one.
-#define GANTRY_TRY(declaration, expression) \
-  GANTRY_TRY_(GANTRY_CAT(try_, __LINE__), declaration, expression, return)
+#define GANTRY_TRY(declaration, expression) GANTRY_TRY_(GANTRY_CAT(try_, __LINE__), declaration, expression, return)
 /// The same inside a coroutine: `GANTRY_CO_TRY(auto head, co_await read_head());`
 #define GANTRY_CO_TRY(declaration, expression) \
   GANTRY_TRY_(GANTRY_CAT(try_, __LINE__), declaration, expression, co_return)
 /// `GANTRY_TRY_VOID(sync(fd));` returns the error of a Result<void>.
-#define GANTRY_TRY_VOID(expression)                                               \
+#define GANTRY_TRY_VOID(expression)                                                            \
   if (auto GANTRY_CAT(try_, __LINE__) = (expression); !GANTRY_CAT(try_, __LINE__).has_value()) \
   return std::unexpected(std::move(GANTRY_CAT(try_, __LINE__)).error())
-#define GANTRY_CO_TRY_VOID(expression)                                            \
+#define GANTRY_CO_TRY_VOID(expression)                                                         \
   if (auto GANTRY_CAT(try_, __LINE__) = (expression); !GANTRY_CAT(try_, __LINE__).has_value()) \
   co_return std::unexpected(std::move(GANTRY_CAT(try_, __LINE__)).error())

@@ -58,10 +58,10 @@ class Id {
   IdBytes bytes_{};
 };
 
-#define GANTRY_ID(name, text)                           \
-  struct name##Tag {                                    \
-    static constexpr std::string_view prefix = text;    \
-  };                                                    \
+#define GANTRY_ID(name, text)                        \
+  struct name##Tag {                                 \
+    static constexpr std::string_view prefix = text; \
+  };                                                 \
   using name = Id<name##Tag>
 
 GANTRY_ID(AgentId, "agt");

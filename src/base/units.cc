@@ -158,13 +158,12 @@ std::string format_time(Time value) {
   std::tm parts{};
   ::gmtime_r(&seconds, &parts);
   return fmt::format("{:04}-{:02}-{:02}T{:02}:{:02}:{:02}.{:03}Z", parts.tm_year + 1900, parts.tm_mon + 1,
-                     parts.tm_mday, parts.tm_hour, parts.tm_min, parts.tm_sec, ms - static_cast<int64_t>(seconds) * 1000);
+                     parts.tm_mday, parts.tm_hour, parts.tm_min, parts.tm_sec,
+                     ms - static_cast<int64_t>(seconds) * 1000);
 }
 
 Result<Time> parse_time(std::string_view text) {
-  auto bad = [&] {
-    return fail(Code::invalid, "'{}' is not a time such as 2026-11-20T18:12:00Z", text.substr(0, 64));
-  };
+  auto bad = [&] { return fail(Code::invalid, "'{}' is not a time such as 2026-11-20T18:12:00Z", text.substr(0, 64)); };
   auto number = [&](size_t at, size_t size) -> int {
     int value = -1;
     if (at + size > text.size()) return -1;
