@@ -139,7 +139,7 @@ std::string format_bytes_short(Bytes value) {
 
 Result<MilliCpu> parse_cpu(std::string_view text) {
   auto number = leading_number(text);
-  if (!number || (number->rest != "" && number->rest != "m"))
+  if (!number || (!number->rest.empty() && number->rest != "m"))
     return fail(Code::invalid, "'{}' is not a CPU share such as 500m, 0.5 or 2", text.substr(0, 64));
   double milli = number->rest == "m" ? number->value : number->value * 1000;
   if (milli < 1 || milli > 1'024'000)
