@@ -1,0 +1,96 @@
+// What a person types: the `gantry` command line.
+//
+//   run(argc, argv, environment)   parses, runs one command, returns the exit code of SPEC section 10
+//   Environment                    everything the command line may touch of the process around it
+//   UpOptions                      what `gantry up` hands to the server
+//
+// Why a door with so few words: the command line reaches the product only through the HTTP API, so
+// every ability of it is an ability of the API. The one exception is `gantry up`, which turns this
+// process into the server; `main.cc` lends that as a function, so that this folder does not include
+// the server. One table (command.h) holds every command; help, "did you mean", shell completion, the
+// man page and docs/reference/cli.md are made from it.
+//
+// Owner: main.cc builds the Environment and outlives the call. Threads: everything runs on the
+// calling thread; an API call runs the HTTP client on an io_context of its own there.
+// stdout gets data and nothing else; every other word goes to stderr.
+//
+// Example (main.cc):
+//
+//   gantry::SystemClock clock;
+//   gantry::SystemRandom random;
+//   auto environment = gantry::cli::process_environment(clock, random);
+//   environment.build = {.version = "0.1.0", .commit = "68cf76f", .build = "release"};
+//   environment.run_server = [&](const gantry::cli::UpOptions& options) { return serve(options); };
+//   return gantry::cli::run(argc, argv, environment);
+#pragma once
+
+#include <cstdint>
+#include <filesystem>
+#include <functional>
+#include <iosfwd>
+#include <optional>
+#include <string>
+#include <string_view>
+
+#include "base/base.h"
+
+namespace gantry::cli {
+
+/// What this binary is; `gantry version` prints it.
+struct BuildInfo {
+  std::string version;
+  std::string commit;
+  std::string build;  ///< `release`, `dev`, `asan` …
+};
+
+/// How the server announces that it is ready: one line on stdout.
+enum class Announce {
+  text,  ///< `ready at http://127.0.0.1:8081 …`
+  json,  ///< `{"url": …, "key_file": …, "pid": …}`
+};
+
+/// What `gantry up` decided from flags, environment and configuration files. `run_server` gets it
+/// when this process itself becomes the server; with `--detach` a child gets it.
+struct UpOptions {
+  std::filesystem::path data;   ///< absolute; the server creates it with mode 0700
+  std::string listen;           ///< `host:port`; port 0 lets the kernel pick
+  std::string log_level;        ///< `debug`, `info`, `warn` or `error`
+  Announce announce = Announce::text;
+};
+
+/// What a stream is connected to.
+enum class Device {
+  terminal,
+  other,  ///< a pipe, a file or nothing
+};
+
+/// The process around the command line. Streams, clock and random outlive the Environment.
+struct Environment {
+  std::istream* in = nullptr;
+  std::ostream* out = nullptr;
+  std::ostream* err = nullptr;
+  Device in_device = Device::other;
+  Device out_device = Device::other;
+  Device err_device = Device::other;
+  /// Columns of the terminal; 0 when stdout is none, which turns shortening of cells off.
+  uint32_t width = 0;
+  Clock* clock = nullptr;
+  Random* random = nullptr;
+  /// The value of an environment variable; nullopt if it is not set.
+  std::function<std::optional<std::string>(std::string_view)> variable;
+  /// Runs the server in this process until it is told to stop; returns the exit code.
+  std::function<int(const UpOptions&)> run_server;
+  BuildInfo build;
+  /// This program, for `up --detach` and `demo`, which start it again.
+  std::filesystem::path self;
+};
+
+/// The real one: std streams, isatty(3), TIOCGWINSZ, getenv(3), /proc/self/exe. The caller fills
+/// `run_server` and `build`.
+Environment process_environment(Clock& clock, Random& random);
+
+/// Runs one command line and returns its exit code (SPEC section 10). Never throws; every error has
+/// been printed to `environment.err` with its reason, a hint and its id.
+int run(int argc, const char* const* argv, Environment& environment);
+
+}  // namespace gantry::cli
