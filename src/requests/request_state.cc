@@ -1,0 +1,90 @@
+#include "requests/request_state.h"
+
+namespace gantry::requests {
+namespace {
+
+bool uses_up_an_attempt(Outcome outcome) {
+  return outcome == Outcome::died || outcome == Outcome::refused || outcome == Outcome::timeout;
+}
+
+void end_attempt(RequestState& state, Outcome outcome, std::string_view detail, Time at) {
+  if (state.log.empty() || state.log.back().outcome != Outcome::running) return;
+  state.log.back().outcome = outcome;
+  state.log.back().detail = detail;
+  state.log.back().ended_at = at;
+}
+
+}  // namespace
+
+std::string_view to_string(Status status) {
+  switch (status) {
+    case Status::pending:
+      return "pending";
+    case Status::processing:
+      return "processing";
+    case Status::completed:
+      return "completed";
+    case Status::failed:
+      return "failed";
+  }
+  return "unknown";
+}
+
+std::optional<Status> status_from_string(std::string_view text) {
+  for (Status status : {Status::pending, Status::processing, Status::completed, Status::failed})
+    if (to_string(status) == text) return status;
+  return std::nullopt;
+}
+
+bool apply_attempt(RequestState& state, const AttemptRecord& record, Time at) {
+  if (state.status != Status::pending || record.number != state.attempts + 1) return false;
+  state.status = Status::processing;
+  state.attempts = record.number;
+  state.not_before = Time{};
+  if (state.log.size() == RequestState::attempts_kept) state.log.erase(state.log.begin());
+  state.log.push_back({.number = record.number, .instance = record.instance, .started_at = at});
+  return true;
+}
+
+bool apply_attempt_ended(RequestState& state, const AttemptEndedRecord& record, Time at) {
+  if (state.status != Status::processing || record.number != state.attempts) return false;
+  end_attempt(state, record.outcome, record.detail, at);
+  if (uses_up_an_attempt(record.outcome)) ++state.failures;
+  state.status = Status::pending;
+  state.not_before = record.next_attempt_at;
+  return true;
+}
+
+bool apply_completed(RequestState& state, const CompletedSummary& record, Time at) {
+  if (state.status != Status::processing || record.number != state.attempts) return false;
+  end_attempt(state, Outcome::completed, {}, at);
+  state.status = Status::completed;
+  state.response_status = record.status;
+  state.ended_at = at;
+  return true;
+}
+
+bool apply_failed(RequestState& state, const FailedRecord& record, Time at) {
+  if (state.finished()) return false;
+  end_attempt(state, record.outcome, record.reason, at);
+  if (state.status == Status::processing && uses_up_an_attempt(record.outcome)) ++state.failures;
+  state.status = Status::failed;
+  state.reason = record.reason;
+  state.ended_at = at;
+  return true;
+}
+
+void apply_restart(RequestState& state, Time at) {
+  if (state.status != Status::processing) return;
+  end_attempt(state, Outcome::interrupted, "the server was restarted", at);
+  state.status = Status::pending;
+  state.not_before = Time{};
+}
+
+Verdict judge(Outcome outcome, uint32_t failures, Time now, const RetryPolicy& policy, Random& random) {
+  if (!uses_up_an_attempt(outcome)) return {.next_attempt_at = now};
+  if (failures + 1 >= policy.max) return {.dead = true};
+  return {.next_attempt_at = now + policy.backoff.delay(failures + 1, random)};
+}
+
+}  // namespace gantry::requests

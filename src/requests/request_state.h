@@ -1,0 +1,73 @@
+// The life of one durable request as a pure state machine: no I/O, no clock, no thread.
+//
+//   accept → pending → processing → completed
+//              ↑___________|     ↘ failed (dead letter)
+//
+// `apply_*` is the fold over journal records: what happened. `judge` decides what happens next when an attempt
+// ends without an answer. The same functions run live and at recovery (SPEC section 4).
+#pragma once
+
+#include <cstdint>
+#include <optional>
+#include <string>
+#include <vector>
+
+#include "async/async.h"
+#include "base/base.h"
+#include "requests/wire.h"
+
+namespace gantry::requests {
+
+enum class Status : uint8_t { pending, processing, completed, failed };
+std::string_view to_string(Status status);
+std::optional<Status> status_from_string(std::string_view text);
+
+/// One delivery to an instance.
+struct Attempt {
+  uint32_t number = 0;
+  InstanceId instance;
+  Time started_at;
+  Time ended_at;
+  Outcome outcome = Outcome::running;
+  std::string detail;
+};
+
+/// What the fold knows of one request. Attempts beyond `attempts_kept` drop the oldest.
+struct RequestState {
+  static constexpr size_t attempts_kept = 32;
+
+  Status status = Status::pending;
+  uint32_t attempts = 0;  ///< deliveries begun
+  uint32_t failures = 0;  ///< deliveries that reached an instance and failed: these use up the policy
+  Time not_before;        ///< no delivery before this; the epoch when at once
+  Time ended_at;
+  uint16_t response_status = 0;
+  std::string reason;
+  std::vector<Attempt> log;
+
+  bool finished() const { return status == Status::completed || status == Status::failed; }
+};
+
+/// False (and nothing changes) if the event does not fit the state: the journal is damaged or a defect wrote it.
+bool apply_attempt(RequestState& state, const AttemptRecord& record, Time at);
+bool apply_attempt_ended(RequestState& state, const AttemptEndedRecord& record, Time at);
+bool apply_completed(RequestState& state, const CompletedSummary& record, Time at);
+bool apply_failed(RequestState& state, const FailedRecord& record, Time at);
+/// The server went away while the request was processing: it is pending again and no attempt is used up.
+void apply_restart(RequestState& state, Time at);
+
+/// How often and how fast a request is tried again (`persistence.retry`).
+struct RetryPolicy {
+  uint32_t max = 5;  ///< attempts that may fail before it becomes a dead letter; at least 1
+  Backoff backoff;
+};
+
+/// What follows an attempt that ended with `outcome`.
+struct Verdict {
+  bool dead = false;
+  Time next_attempt_at;  ///< if not dead
+};
+/// `failures` counts those before this one. An interrupted attempt goes out again at once.
+Verdict judge(Outcome outcome, uint32_t failures, Time now, const RetryPolicy& policy, Random& random);
+
+}  // namespace gantry::requests

@@ -1,0 +1,134 @@
+#include "requests/wire.h"
+
+#include <gtest/gtest.h>
+
+namespace gantry::requests {
+namespace {
+
+AgentId some_agent() { return AgentId(IdBytes{1, 2, 3}); }
+InstanceId some_instance() { return InstanceId(IdBytes{9, 8, 7}); }
+
+AcceptedRecord sample() {
+  AcceptedRecord record;
+  record.agent_id = some_agent();
+  record.agent = "bot";
+  record.principal = "root";
+  record.method = "POST";
+  record.target = "/work?a=1&a=2";
+  record.headers = {{"X-One", "1"}, {"x-one", ""}, {"Content-Type", "text/plain"}};
+  record.trailers = {{"Checksum", "abc"}};
+  record.body = {.inline_bytes = std::string_view("he\0llo", 6), .blob_digest = "", .size = 6};
+  return record;
+}
+
+// What the journal holds: the head, then the inline body as a part of its own.
+std::string stored(const auto& record) {
+  std::string out;
+  encode(record, out);
+  out.append(record.body.inline_bytes);
+  return out;
+}
+
+TEST(AcceptedRecord, ComesBackAsItWasWritten) {
+  AcceptedRecord record = sample();
+  record.replay_of = RequestId(IdBytes{5});
+  record.first_instance = some_instance();
+  std::string bytes = stored(record);
+  auto back = decode_accepted(bytes);
+  ASSERT_TRUE(back.has_value());
+  EXPECT_EQ(back->agent_id, record.agent_id);
+  EXPECT_EQ(back->agent, "bot");
+  EXPECT_EQ(back->principal, "root");
+  EXPECT_EQ(back->method, "POST");
+  EXPECT_EQ(back->target, "/work?a=1&a=2");
+  EXPECT_EQ(back->headers, record.headers);
+  EXPECT_EQ(back->trailers, record.trailers);
+  EXPECT_EQ(back->body.inline_bytes, record.body.inline_bytes);
+  EXPECT_EQ(back->replay_of, record.replay_of);
+  EXPECT_EQ(back->first_instance, record.first_instance);
+}
+
+TEST(AcceptedRecord, KeepsABlobBodyByDigest) {
+  AcceptedRecord record = sample();
+  record.body = {.inline_bytes = "", .blob_digest = "abcdef", .size = 1'000'000};
+  std::string bytes = stored(record);
+  auto back = decode_accepted(bytes);
+  ASSERT_TRUE(back.has_value());
+  EXPECT_EQ(back->body.blob_digest, "abcdef");
+  EXPECT_EQ(back->body.size, 1'000'000u);
+}
+
+TEST(AcceptedRecord, SummaryReadsOnlyTheStart) {
+  std::string bytes = stored(sample());
+  auto summary = decode_accepted_summary(bytes);
+  ASSERT_TRUE(summary.has_value());
+  EXPECT_EQ(summary->agent, "bot");
+  EXPECT_EQ(summary->target, "/work?a=1&a=2");
+  EXPECT_FALSE(summary->first_instance.has_value());
+}
+
+TEST(CompletedRecord, ComesBackAsItWasWritten) {
+  CompletedRecord record;
+  record.number = 3;
+  record.status = 201;
+  record.reason = "Created";
+  record.headers = {{"Set-Cookie", "a"}, {"Set-Cookie", "b"}};
+  record.body = {.inline_bytes = "{}", .blob_digest = "", .size = 2};
+  std::string bytes = stored(record);
+  auto back = decode_completed(bytes);
+  ASSERT_TRUE(back.has_value());
+  EXPECT_EQ(back->number, 3u);
+  EXPECT_EQ(back->status, 201);
+  EXPECT_EQ(back->reason, "Created");
+  EXPECT_EQ(back->headers, record.headers);
+  EXPECT_EQ(back->body.inline_bytes, "{}");
+  auto summary = decode_completed_summary(bytes);
+  ASSERT_TRUE(summary.has_value());
+  EXPECT_EQ(summary->status, 201);
+}
+
+TEST(SmallRecords, ComeBackAsTheyWereWritten) {
+  std::string out;
+  encode(AttemptRecord{.number = 7, .instance = some_instance()}, out);
+  auto attempt = decode_attempt(out);
+  ASSERT_TRUE(attempt.has_value());
+  EXPECT_EQ(attempt->number, 7u);
+  EXPECT_EQ(attempt->instance, some_instance());
+
+  out.clear();
+  AttemptEndedRecord ended{.number = 2, .outcome = Outcome::died, .detail = "exit 137", .next_attempt_at = time_from_unix_ms(5)};
+  encode(ended, out);
+  auto back = decode_attempt_ended(out);
+  ASSERT_TRUE(back.has_value());
+  EXPECT_EQ(back->outcome, Outcome::died);
+  EXPECT_EQ(back->detail, "exit 137");
+  EXPECT_EQ(unix_ms(back->next_attempt_at), 5);
+
+  out.clear();
+  encode(FailedRecord{.number = 5, .outcome = Outcome::timeout, .reason = "no answer"}, out);
+  auto failed = decode_failed(out);
+  ASSERT_TRUE(failed.has_value());
+  EXPECT_EQ(failed->reason, "no answer");
+}
+
+TEST(Decoding, RefusesEveryTruncationAndAnotherFormat) {
+  std::string bytes = stored(sample());
+  for (size_t length = 0; length < bytes.size(); ++length)
+    EXPECT_FALSE(decode_accepted(std::string_view(bytes).substr(0, length)).has_value()) << length;
+  bytes[0] = 2;
+  auto other = decode_accepted(bytes);
+  ASSERT_FALSE(other.has_value());
+  EXPECT_EQ(other.error().code(), Code::data_loss);
+}
+
+TEST(Decoding, RefusesAFieldCountThatCannotBe) {
+  std::string bytes;
+  Encoder encoder(bytes);
+  encoder.varint(~uint64_t{0});
+  Decoder decoder(bytes);
+  EXPECT_TRUE(decoder.fields().empty());
+  EXPECT_FALSE(decoder.ok());
+}
+
+}  // namespace
+}  // namespace gantry::requests
