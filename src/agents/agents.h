@@ -1,0 +1,172 @@
+// Agents: what was declared (specs and their revisions), what runs (instances), and the supervision
+// that keeps the two equal.
+//
+//   Agents    deploy, verbs, listings, health, stats, logs; one for the server
+//   Route     an agent as the proxy sees it: ready instances and their free slots (route.h)
+//   views.h   what the API shows, and its JSON
+//   Workdirs  the uploaded files of revisions, by content (workdirs.h)
+//
+// Each agent is supervised by one actor: a coroutine that feeds a pure state machine (supervisor.h)
+// with what happened and does what it answers. The rest of the program reads snapshots. A restart
+// of the daemon finds the running programs again and does not restart them.
+//
+// Owned by the composition root: construct, `add_listener`, `start`, …, `stop`. Thread-safe. Calls
+// that return a Task are for I/O threads; the others only read memory.
+//
+// Example:
+//
+//   auto deployed = co_await agents.deploy(scope, spec);          // created, updated or unchanged
+//   auto view = co_await agents.apply(scope, "bot", Verb::stop, {.wait = std::chrono::seconds(30)});
+//   if (auto route = agents.find(scope, "bot"))                   // the proxy, for every request
+//     if (auto lease = route->try_acquire(OnNone::notify)) …
+#pragma once
+
+#include <filesystem>
+#include <memory>
+#include <optional>
+#include <string>
+#include <string_view>
+#include <vector>
+
+#include "agents/route.h"
+#include "agents/views.h"
+#include "agents/workdirs.h"
+#include "async/async.h"
+#include "base/base.h"
+#include "core/core.h"
+#include "sandbox/sandbox.h"
+#include "store/store.h"
+#include "telemetry/telemetry.h"
+
+namespace gantry::agents {
+
+/// The schema of this folder, for the composition root.
+store::Migrations migrations();
+
+/// Bounds and times; every one is injected so that tests need no sleep.
+struct Options {
+  std::filesystem::path data;  ///< `revisions/`, `instances/`, `workspaces/` and uploads are made here
+  /// Between the death of a program and its restart.
+  Backoff restart{Backoff::Policy::exponential, std::chrono::seconds(1), std::chrono::minutes(1)};
+  /// So much health in a row forgets earlier crashes.
+  Duration restart_reset = std::chrono::minutes(5);
+  /// Between two probes of an instance that is not ready yet.
+  Duration startup_probe_interval = std::chrono::milliseconds(20);
+  uint32_t crash_loop_after = 3;  ///< restarts in a row that are called a crash loop
+  uint32_t max_replicas = 256;    ///< of one agent
+  uint32_t max_agents = 100'000;
+  uint32_t revisions_kept = 10;  ///< of one agent; older ones and their files go
+  size_t log_lines_at_once = 1000;
+  WorkdirLimits workdirs;
+};
+
+/// What `Agents` is built on; all outlive it.
+struct Parts {
+  store::Database& database;
+  sandbox::Driver& sandbox;
+  IoThreads& threads;
+  BlockingPool& blocking;
+  Clock& clock;
+  Random& random;
+  telemetry::Logger& logger;
+};
+
+enum class Verb { start, stop, restart, pause, resume };
+std::optional<Verb> verb_from_string(std::string_view text);
+
+/// How long a verb waits until its state is reached; without `wait` it returns once it is recorded.
+/// `timeout` if the time passed first; the verb goes on.
+struct VerbOptions {
+  std::optional<Duration> wait;
+};
+
+struct Deployed {
+  enum class Outcome { created, updated, unchanged };
+  Outcome outcome = Outcome::created;
+  AgentView agent;
+};
+std::string_view to_string(Deployed::Outcome outcome);
+
+/// One page of a listing, by name.
+struct ListOptions {
+  std::optional<AgentStatus> status;
+  size_t limit = 100;
+  std::string after;  ///< the cursor of the page before
+};
+struct AgentPage {
+  std::vector<AgentView> agents;
+  std::string next;  ///< empty at the end
+};
+
+struct LogOptions {
+  std::optional<size_t> tail;
+  std::optional<Time> since;
+  std::string filter;  ///< only lines that contain it
+  std::optional<InstanceId> instance;
+  std::string stream;  ///< `stdout`, `stderr` or empty for both
+  enum class Follow { no, yes } follow = Follow::no;
+};
+
+/// Lines of an agent's instances, merged by time. One reader.
+class LogReader {
+ public:
+  virtual ~LogReader() = default;
+  /// The next lines; empty at the end. A follower waits for at most `patience` and may return
+  /// nothing with `ended()` false.
+  virtual Task<Result<std::vector<LogLine>>> next(Duration patience) = 0;
+  virtual bool ended() const = 0;
+};
+
+/// What happens to running programs when the daemon stops.
+enum class AtStop {
+  stop_instances,  ///< drained and ended; they start again with the daemon
+  keep_instances,  ///< they go on and are found again
+};
+
+/// See the head of this file.
+class Agents {
+ public:
+  Agents(Parts parts, Options options);
+  ~Agents();
+
+  /// Before `start`.
+  void add_listener(Listener& listener);
+  /// Loads what is declared, finds running programs again and starts supervision. Blocks.
+  Result<> start();
+  /// Ends supervision. Idempotent. Not from an I/O thread.
+  void stop(AtStop at_stop);
+
+  /// The route of an agent, null if there is none. Lock-free: for every request.
+  std::shared_ptr<Route> find(const Scope& scope, std::string_view name) const;
+
+  /// Makes the agent what `spec` says. A changed spec is a new revision: its instances are ready
+  /// before the old ones drain. `workdir` must be empty or the digest of an upload (GR0502).
+  Task<Result<Deployed>> deploy(Scope scope, core::AgentSpec spec);
+  Task<Result<AgentView>> apply(Scope scope, std::string name, Verb verb, VerbOptions options);
+  Task<Result<AgentView>> scale(Scope scope, std::string name, uint32_t replicas, VerbOptions options);
+  /// Stops the instances and forgets the agent with its workspaces and logs.
+  Task<Result<>> remove(Scope scope, std::string name);
+
+  /// GR0501 if there is no such agent; the hint names the closest one.
+  Result<AgentView> get(const Scope& scope, std::string_view name) const;
+  AgentPage list(const Scope& scope, const ListOptions& options) const;
+  Result<AgentHealth> health(const Scope& scope, std::string_view name) const;
+  /// Of one agent, or of all if `name` is empty.
+  Task<Result<std::vector<StatsView>>> stats(Scope scope, std::string name);
+  Task<Result<std::unique_ptr<LogReader>>> logs(Scope scope, std::string name, LogOptions options);
+
+  /// The uploads that `spec.workdir` refers to.
+  Workdirs& workdirs();
+
+  struct Totals {
+    size_t agents = 0, running = 0, degraded = 0, stopped = 0;
+    size_t instances = 0, ready = 0;
+  };
+  Totals totals() const;
+
+ private:
+  class State;
+  std::unique_ptr<State> state_;
+};
+
+}  // namespace gantry::agents

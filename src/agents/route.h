@@ -1,0 +1,161 @@
+// The hot path of this folder: where the proxy sends a request. Part of the door (agents.h).
+//
+// A Route is one agent as the proxy sees it; it lives as long as the agent and is found by one
+// lock-free lookup. A Target is one ready instance. A Lease is the right to have one request in
+// flight there; it ends when destroyed. The choice is least-loaded, bounded by `concurrency` per
+// instance, under one short mutex (about 50 ns).
+#pragma once
+
+#include <atomic>
+#include <memory>
+#include <mutex>
+#include <optional>
+#include <string>
+#include <vector>
+
+#include "async/async.h"
+#include "base/base.h"
+#include "core/core.h"
+#include "os/os.h"
+
+namespace gantry::agents {
+
+class Route;
+
+/// Opens connections into one instance: the sandbox in production, a fake in tests.
+class Dialer {
+ public:
+  virtual ~Dialer() = default;
+  /// A connected socket to `port` inside; `unavailable` if nothing listens or the instance is gone.
+  virtual Task<Result<os::Fd>> dial(uint16_t port) = 0;
+};
+
+/// One ready instance. Stays valid while somebody holds it; `alive` tells if it still runs. A restart
+/// makes a new Target, so a connection can never reach another life of the program.
+class Target {
+ public:
+  struct Names {
+    InstanceId instance;
+    uint32_t replica = 0;
+    uint64_t generation = 0;  ///< grows with each start of the program in this replica
+  };
+  Target(Names names, uint16_t port, std::shared_ptr<Dialer> dialer)
+      : names_(names), port_(port), dialer_(std::move(dialer)) {}
+
+  InstanceId instance() const { return names_.instance; }
+  uint32_t replica() const { return names_.replica; }
+  uint64_t generation() const { return names_.generation; }
+  /// A new connection to the program's port.
+  Task<Result<os::Fd>> dial() { return dialer_->dial(port_); }
+  /// False from the moment that its death is known; `Listener::died` is called right after.
+  bool alive() const { return alive_.load(std::memory_order_acquire); }
+
+ private:
+  friend class Route;
+  const Names names_;
+  const uint16_t port_;
+  const std::shared_ptr<Dialer> dialer_;
+  std::atomic<bool> alive_ = true;
+  uint32_t in_flight_ = 0;       // guarded by Route::mutex_
+  uint64_t requests_total_ = 0;  // guarded by Route::mutex_
+};
+
+/// One request in flight at one instance. Movable; releases its slot when destroyed.
+class Lease {
+ public:
+  Lease(std::shared_ptr<Route> route, std::shared_ptr<Target> target)
+      : route_(std::move(route)), target_(std::move(target)) {}
+  Lease(Lease&&) noexcept = default;
+  Lease& operator=(Lease&& other) noexcept;
+  ~Lease() { release(); }
+
+  Target& target() const { return *target_; }
+  std::shared_ptr<Target> share_target() const { return target_; }
+  /// Gives the slot back early. Idempotent.
+  void release();
+
+ private:
+  std::shared_ptr<Route> route_;
+  std::shared_ptr<Target> target_;
+};
+
+/// What the owner of requests wants to know. Called from any thread with no lock held; must not
+/// block. Registered before `Agents::start`, outlives `Agents`.
+class Listener {
+ public:
+  virtual ~Listener() = default;
+  /// A slot or an instance became available after a `try_acquire` that asked to be notified.
+  virtual void available(const std::shared_ptr<Route>& route) = 0;
+  /// An instance is gone: cut its connections now.
+  virtual void died(const std::shared_ptr<Route>& route, InstanceId instance) = 0;
+  /// The agent was removed: its unfinished requests become dead letters.
+  virtual void removed(const std::shared_ptr<Route>& route) = 0;
+};
+
+/// Whether requests can be served, for the choice between forwarding, waiting and refusing.
+enum class Availability {
+  ready,     ///< at least one instance is ready (perhaps busy)
+  starting,  ///< none is ready, but the agent is meant to run
+  paused,    ///< requests wait until `resume`
+  stopped,   ///< requests wait until `start`
+  removed,   ///< the agent is gone
+};
+std::string_view to_string(Availability availability);
+
+/// What `try_acquire` does when no slot is free.
+enum class OnNone { give_up, notify };
+
+/// One agent as the proxy sees it. Thread-safe.
+class Route : public std::enable_shared_from_this<Route> {
+ public:
+  Route(AgentId agent, std::string name, Scope scope, std::vector<Listener*> listeners);
+
+  AgentId agent() const { return agent_; }
+  const std::string& name() const { return name_; }
+  const Scope& scope() const { return scope_; }
+  /// The spec of the current revision: persistence, retry, timeout, public. Never null.
+  std::shared_ptr<const core::AgentSpec> spec() const;
+  Availability availability() const;
+
+  /// A slot on the least-loaded ready instance, nullopt if none is free or the agent is paused. With
+  /// `OnNone::notify` the next slot or instance calls `Listener::available` once; a slot that
+  /// becomes free between the two is not missed.
+  std::optional<Lease> try_acquire(OnNone on_none);
+
+  /// In-flight requests and requests ever sent, of one instance.
+  struct Load {
+    uint32_t in_flight = 0;
+    uint64_t requests_total = 0;
+  };
+  Load load(InstanceId instance) const;
+
+  // The rest is for the supervisor of this agent.
+
+  void set_spec(std::shared_ptr<const core::AgentSpec> spec);
+  /// Sets what `availability` says while no instance is ready, and wakes who waits.
+  void set_intent(Availability while_none_ready);
+  void add(std::shared_ptr<Target> target);
+  /// No new requests for this instance; those in flight go on.
+  void drain(InstanceId instance);
+  /// The instance is dead: drained, not alive, and the listeners know.
+  void kill(InstanceId instance);
+
+ private:
+  friend class Lease;
+  void release(Target& target);
+  bool any_free_slot() const;
+  void wake(std::unique_lock<std::mutex> lock);
+
+  const AgentId agent_;
+  const std::string name_;
+  const Scope scope_;
+  const std::vector<Listener*> listeners_;
+  mutable std::mutex mutex_;
+  std::shared_ptr<const core::AgentSpec> spec_;
+  Availability intent_ = Availability::starting;
+  std::vector<std::shared_ptr<Target>> open_;      // take new requests
+  std::vector<std::shared_ptr<Target>> draining_;  // only finish what they have
+  bool somebody_waits_ = false;
+};
+
+}  // namespace gantry::agents

@@ -1,0 +1,115 @@
+// What the API shows of agents: plain values and their JSON. Part of the door (agents.h).
+#pragma once
+
+#include <optional>
+#include <string>
+#include <vector>
+
+#include "base/base.h"
+#include "core/core.h"
+#include "json/json.h"
+
+namespace gantry::agents {
+
+/// What an agent is doing as a whole.
+enum class AgentStatus { running, starting, degraded, crash_loop, paused, stopped };
+std::string_view to_string(AgentStatus status);
+/// nullopt if there is no such status.
+std::optional<AgentStatus> agent_status_from_string(std::string_view text);
+
+/// What one instance is doing.
+enum class InstanceStatus { starting, ready, unready, paused, backoff, stopping, exited };
+std::string_view to_string(InstanceStatus status);
+std::optional<InstanceStatus> instance_status_from_string(std::string_view text);
+
+/// One limit and how far it holds.
+struct LimitView {
+  std::string name, limit, grade, how;
+};
+
+/// What an instance is isolated by.
+struct IsolationView {
+  std::string driver;
+  bool rootless = false;
+  std::string user;
+  std::vector<std::string> namespaces;
+  std::string seccomp;
+};
+
+struct InstanceView {
+  InstanceId id;
+  uint32_t replica = 0;
+  InstanceStatus status = InstanceStatus::starting;
+  std::string reason;  ///< in words; empty if there is nothing to say
+  int64_t pid = 0;
+  std::optional<Time> started_at, ready_at;
+  uint32_t restarts = 0;
+  uint32_t in_flight = 0;
+  IsolationView isolation;
+  std::vector<LimitView> limits;
+};
+
+struct AgentView {
+  AgentId id;
+  std::string name;
+  Scope scope;
+  AgentStatus status = AgentStatus::stopped;
+  std::string reason;
+  uint32_t replicas = 0, ready = 0;
+  RevisionId revision;
+  uint32_t revision_number = 0;
+  Time created_at, updated_at;
+  uint32_t restarts = 0;
+  std::shared_ptr<const core::AgentSpec> spec;
+  std::vector<InstanceView> instances;
+};
+
+/// How many unfinished requests an agent has; the owner of requests knows.
+struct RequestCounts {
+  uint64_t pending = 0, processing = 0;
+};
+
+/// `brief` is the form of listings: without `spec` and `instances[].isolation`.
+enum class Detail { brief, full };
+json::Value to_json(const AgentView& agent, RequestCounts requests, Detail detail);
+
+struct HealthView {
+  InstanceId instance;
+  uint32_t replica = 0;
+  bool healthy = false;
+  std::string kind;    ///< `http` or `tcp`
+  std::string detail;  ///< `200 in 3ms`, `connection refused on port 8000`
+  std::optional<Time> checked_at;
+  uint32_t consecutive_failures = 0;
+};
+struct AgentHealth {
+  std::string agent;
+  AgentStatus status = AgentStatus::stopped;
+  std::vector<HealthView> instances;
+};
+json::Value to_json(const AgentHealth& health);
+
+struct StatsView {
+  std::string agent;
+  InstanceId instance;
+  uint32_t replica = 0;
+  double cpu_percent = 0;  ///< of one CPU, since the previous reading (at most 10 s ago)
+  uint64_t cpu_ms = 0;
+  Bytes memory, memory_limit;  ///< a limit of 0 means none
+  uint64_t pids = 0, pids_limit = 0;
+  uint32_t in_flight = 0;
+  uint64_t requests_total = 0;
+  uint32_t restarts = 0;
+};
+json::Value to_json(const StatsView& stats);
+
+struct LogLine {
+  Time time;
+  InstanceId instance;
+  uint32_t replica = 0;
+  std::string stream;  ///< `stdout` or `stderr`
+  std::string line;
+};
+json::Value to_json(const LogLine& line);
+
+}  // namespace gantry::agents
