@@ -1,0 +1,70 @@
+// Whole requests to a URL: for the CLI, webhooks and probes. Not the proxy's path.
+#pragma once
+
+#include <functional>
+#include <string>
+#include <string_view>
+
+#include "async/async.h"
+#include "net/client.h"
+
+namespace gantry::net {
+
+/// `http` or `https`, or `unix` for `unix:/path/to.sock` with an optional `:/target` behind it.
+struct Url {
+  std::string scheme;
+  Endpoint endpoint;
+  std::string target = "/";  ///< path and query
+
+  static Result<Url> parse(std::string_view text);
+  /// What the Host field must say.
+  std::string host_header() const;
+};
+
+struct OutgoingRequest {
+  std::string method = "GET";
+  Url url;
+  HeaderList headers = {};
+  std::string body = {};
+  Duration timeout = std::chrono::seconds(30);  ///< for everything; with `open`, until the head
+  size_t max_body_bytes = size_t{16} << 20;     ///< of a whole answer
+};
+
+/// An answer that was read whole.
+struct IncomingResponse {
+  int status = 0;
+  HeaderList headers;
+  std::string body;
+};
+
+/// Sends requests, each on a connection of its own. `unavailable` GR0608 if the server cannot be reached.
+class HttpClient {
+ public:
+  struct Options {
+    std::shared_ptr<TlsClient> tls = {};  ///< for https; empty: the machine's trust store
+    Duration connect_timeout = std::chrono::seconds(10);
+  };
+  explicit HttpClient(Options options) : options_(std::move(options)) {}
+
+  /// Sends and reads the whole answer. On an I/O thread.
+  Task<Result<IncomingResponse>> request(OutgoingRequest request);
+  /// Sends and returns a connection whose next call is `read_head`: for streams, or bodies in pieces
+  /// (`framing` chunked or length: then call `send_body` and `finish` first).
+  Task<Result<ClientConnection>> open(OutgoingRequest request, Framing framing);
+
+  /// What a stream of a blocking call does with each piece; an error ends the call with it.
+  using OnPiece = std::function<Result<void>(const ResponseHead&, std::string_view piece)>;
+  /// Gives the next piece of an upload; empty at its end.
+  using NextPiece = std::function<Result<std::string>()>;
+  struct Streams {
+    NextPiece upload = {};   ///< set: sent chunked instead of `body`
+    OnPiece download = {};   ///< set: called for a 2xx answer; the returned body is then empty
+  };
+  /// The same, blocking, with an io_context of its own. Never on an I/O thread.
+  Result<IncomingResponse> request_blocking(OutgoingRequest request, Streams streams = {});
+
+ private:
+  Options options_;
+};
+
+}  // namespace gantry::net
