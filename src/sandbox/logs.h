@@ -1,0 +1,55 @@
+// Captured stdout and stderr. The shim writes them to `<instance_dir>/logs`, bounded and rotated, with
+// no help of the daemon; this reads them. Part of the door (sandbox.h).
+//
+// A line of a log file is `<unix_ms> <o|e> <text>`; text is cut at 16 KiB. Files are `current.log`,
+// `1.log` (the one before), `2.log`, …
+#pragma once
+
+#include <cstdint>
+#include <filesystem>
+#include <optional>
+#include <string>
+#include <string_view>
+#include <vector>
+
+#include "base/base.h"
+
+namespace gantry::sandbox {
+
+enum class Stream { out, err };
+/// `stdout` or `stderr`.
+std::string_view to_string(Stream stream);
+
+struct LogLine {
+  Time time;
+  Stream stream = Stream::out;
+  std::string text;  ///< bytes as the program wrote them, without the line feed
+};
+
+/// A place between two lines. Survives rotation; opaque. The default is before the first line.
+struct LogCursor {
+  uint64_t file = 0;  ///< identifies the file, also after it was renamed
+  uint64_t file_time = 0;
+  uint64_t offset = 0;
+};
+
+/// What to read: at most one of `tail` and `after`.
+struct LogQuery {
+  std::optional<size_t> tail;      ///< only the last lines
+  std::optional<LogCursor> after;  ///< only what was written after this place: how to follow
+  std::optional<Time> since;       ///< only lines at or after this time
+  size_t max_lines = 1000;         ///< of one answer; the next one starts at `LogChunk::next`
+};
+
+struct LogChunk {
+  std::vector<LogLine> lines;
+  LogCursor next;
+  bool more = false;     ///< there were more lines than `max_lines`
+  bool skipped = false;  ///< lines after the cursor were rotated away before they were read
+};
+
+/// Reads the logs of an instance; none are there yet: an empty chunk. Blocks on the disk. Trusts
+/// nothing in the directory: opens only regular files, reads only bounded amounts.
+Result<LogChunk> read_logs(const std::filesystem::path& instance_dir, const LogQuery& query);
+
+}  // namespace gantry::sandbox
