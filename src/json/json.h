@@ -46,7 +46,8 @@ struct ParseOptions {
 /// `line 3, column 7: expected a comma`: lines and columns start at 1, columns count characters.
 Result<Value> parse(std::string_view text, const ParseOptions& options = {});
 
-/// One line, no spaces, keys in the order of the document.
+/// One line, no spaces, keys in the order of the document, numbers as ECMAScript prints them (`1.5`,
+/// not `1.5E0` as Boost does); infinity and NaN are `null`, as JSON.stringify has it.
 std::string serialize(const Value& value);
 
 /// Indented by two spaces, one member a line, empty lists and objects as `[]` and `{}`; no newline at
