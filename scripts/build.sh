@@ -1,0 +1,18 @@
+#!/usr/bin/env bash
+# Configures a preset where that is needed and builds targets of it: build.sh PRESET TARGET…
+set -euo pipefail
+cd "$(dirname "$0")/.."
+
+(($# >= 2)) || { echo "usage: scripts/build.sh PRESET TARGET…" >&2; exit 2; }
+preset=$1
+shift
+jobs=${JOBS:-$(nproc)}
+
+# Configuring talks a lot and says nothing new, unless it fails.
+if ! output=$(cmake --preset "$preset" 2>&1); then
+  printf '%s\n' "$output" >&2
+  exit 1
+fi
+started=$SECONDS
+cmake --build "build/$preset" --parallel "$jobs" --target "$@"
+printf 'build: %s %s in %ds with %s jobs\n' "$preset" "$*" $((SECONDS - started)) "$jobs"
