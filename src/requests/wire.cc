@@ -1,5 +1,7 @@
 #include "requests/wire.h"
 
+#include <algorithm>
+
 namespace gantry::requests {
 namespace {
 
@@ -14,34 +16,31 @@ std::unexpected<Error> damaged(std::string_view what) {
 }
 
 uint8_t body_flags(const Body& body) {
-  uint8_t flags = body.blob_digest.empty() ? 0 : body_in_blob;
+  uint8_t flags = body.blob ? body_in_blob : 0;
   if (!body.complete) flags |= body_incomplete;
   return flags;
 }
 
 void put_body(Encoder& encoder, const Body& body) {
   encoder.varint(body.size);
-  if (!body.blob_digest.empty()) encoder.bytes(body.blob_digest);
+  if (body.blob) encoder.digest(*body.blob);
 }
 
 Body get_body(Decoder& decoder, uint8_t flags) {
   Body body;
   body.complete = (flags & body_incomplete) == 0;
   body.size = decoder.varint();
-  if (flags & body_in_blob)
-    body.blob_digest = decoder.bytes();
-  else
-    body.inline_bytes = decoder.rest();
+  if (flags & body_in_blob) body.blob = decoder.digest();
   return body;
 }
 
 bool body_fits(const Body& body) {
-  return !body.blob_digest.empty() || !body.complete || body.inline_bytes.size() == body.size;
+  return body.blob.has_value() || !body.complete || body.inline_bytes.size() == body.size;
 }
 
 struct AcceptedStart {
-  uint8_t flags = 0;
   AcceptedSummary summary;
+  Body body;
 };
 
 AcceptedStart get_accepted_start(Decoder& decoder) {
@@ -51,20 +50,22 @@ AcceptedStart get_accepted_start(Decoder& decoder) {
     decoder.u8();  // marks it as damaged
     return start;
   }
-  start.flags = decoder.u8();
+  uint8_t flags = decoder.u8();
   start.summary.agent_id = AgentId(decoder.id());
-  if (start.flags & has_replay) start.summary.replay_of = RequestId(decoder.id());
-  if (start.flags & has_instance) start.summary.first_instance = InstanceId(decoder.id());
+  if (flags & has_replay) start.summary.replay_of = RequestId(decoder.id());
+  if (flags & has_instance) start.summary.first_instance = InstanceId(decoder.id());
   start.summary.agent = decoder.bytes();
   start.summary.principal = decoder.bytes();
   start.summary.method = decoder.bytes();
   start.summary.target = decoder.bytes();
+  start.body = get_body(decoder, flags);
+  start.summary.blob = start.body.blob;
   return start;
 }
 
 struct CompletedStart {
-  uint8_t flags = 0;
   CompletedSummary summary;
+  Body body;
 };
 
 CompletedStart get_completed_start(Decoder& decoder) {
@@ -74,9 +75,11 @@ CompletedStart get_completed_start(Decoder& decoder) {
     decoder.u8();
     return start;
   }
-  start.flags = decoder.u8();
+  uint8_t flags = decoder.u8();
   start.summary.number = static_cast<uint32_t>(decoder.varint());
   start.summary.status = static_cast<uint16_t>(decoder.varint());
+  start.body = get_body(decoder, flags);
+  start.summary.blob = start.body.blob;
   return start;
 }
 
@@ -168,6 +171,13 @@ IdBytes Decoder::id() {
   return bytes;
 }
 
+journal::BlobId Decoder::digest() {
+  journal::BlobId digest{};
+  std::string_view part = take(digest.size());
+  std::copy(part.begin(), part.end(), digest.begin());
+  return digest;
+}
+
 FieldList Decoder::fields() {
   uint64_t count = varint();
   if (count > fields_limit) {
@@ -178,7 +188,7 @@ FieldList Decoder::fields() {
   for (uint64_t i = 0; i < count && ok_; ++i) {
     std::string_view name = bytes();
     std::string_view value = bytes();
-    list.emplace_back(name, value);
+    list.push_back({name, value});
   }
   return list;
 }
@@ -197,9 +207,9 @@ void encode(const AcceptedRecord& record, std::string& out) {
   encoder.bytes(record.principal);
   encoder.bytes(record.method);
   encoder.bytes(record.target);
+  put_body(encoder, record.body);
   encoder.fields(record.headers);
   encoder.fields(record.trailers);
-  put_body(encoder, record.body);
 }
 
 void encode(const AttemptRecord& record, std::string& out) {
@@ -224,10 +234,10 @@ void encode(const CompletedRecord& record, std::string& out) {
   encoder.u8(body_flags(record.body));
   encoder.varint(record.number);
   encoder.varint(record.status);
+  put_body(encoder, record.body);
   encoder.bytes(record.reason);
   encoder.fields(record.headers);
   encoder.fields(record.trailers);
-  put_body(encoder, record.body);
 }
 
 void encode(const FailedRecord& record, std::string& out) {
@@ -258,7 +268,8 @@ Result<AcceptedRecord> decode_accepted(std::string_view payload) {
   record.first_instance = start.summary.first_instance;
   record.headers = decoder.fields();
   record.trailers = decoder.fields();
-  record.body = get_body(decoder, start.flags);
+  record.body = start.body;
+  if (!record.body.blob) record.body.inline_bytes = decoder.rest();
   if (!decoder.ok() || !body_fits(record.body)) return damaged("request.accepted");
   return record;
 }
@@ -303,7 +314,8 @@ Result<CompletedRecord> decode_completed(std::string_view payload) {
   record.reason = decoder.bytes();
   record.headers = decoder.fields();
   record.trailers = decoder.fields();
-  record.body = get_body(decoder, start.flags);
+  record.body = start.body;
+  if (!record.body.blob) record.body.inline_bytes = decoder.rest();
   if (!decoder.ok() || !body_fits(record.body)) return damaged("request.completed");
   return record;
 }

@@ -10,6 +10,8 @@
 #include <vector>
 
 #include "base/base.h"
+#include "journal/journal.h"
+#include "net/net.h"
 
 namespace gantry::requests {
 
@@ -17,12 +19,12 @@ namespace gantry::requests {
 // decoded, and is valid as long as that.
 
 /// A field list in its order, repeats kept, names in the spelling of the sender.
-using FieldList = std::vector<std::pair<std::string_view, std::string_view>>;
+using FieldList = std::vector<net::Header>;
 
 /// Where a body is: inside the record, or in a content-addressed blob.
 struct Body {
   std::string_view inline_bytes;
-  std::string_view blob_digest;  ///< lower-case hex SHA-256; empty when the body is inline
+  std::optional<journal::BlobId> blob;  ///< set when the body is not inline
   uint64_t size = 0;        ///< bytes of the whole body, wherever it is
   /// False if the sender's body was longer than what was kept (recorded answers only).
   bool complete = true;
@@ -103,11 +105,13 @@ struct AcceptedSummary {
   std::string_view target;
   std::optional<RequestId> replay_of;
   std::optional<InstanceId> first_instance;
+  std::optional<journal::BlobId> blob;
 };
 Result<AcceptedSummary> decode_accepted_summary(std::string_view payload);
 struct CompletedSummary {
   uint32_t number = 0;
   uint16_t status = 0;
+  std::optional<journal::BlobId> blob;
 };
 Result<CompletedSummary> decode_completed_summary(std::string_view payload);
 
@@ -119,7 +123,10 @@ class Encoder {
   void varint(uint64_t value);
   void fixed64(uint64_t value);
   void bytes(std::string_view value);
+  // SAFETY: bytes of a std::array seen as char.
   void id(const IdBytes& value) { out_.append(reinterpret_cast<const char*>(value.data()), value.size()); }
+  // SAFETY: bytes of a std::array seen as char.
+  void digest(const journal::BlobId& value) { out_.append(reinterpret_cast<const char*>(value.data()), value.size()); }
   void fields(const FieldList& list);
 
  private:
@@ -135,6 +142,7 @@ class Decoder {
   uint64_t fixed64();
   std::string_view bytes();
   IdBytes id();
+  journal::BlobId digest();
   FieldList fields();
   std::string_view rest() { return std::exchange(in_, {}); }
   bool ok() const { return ok_; }

@@ -17,7 +17,7 @@ AcceptedRecord sample() {
   record.target = "/work?a=1&a=2";
   record.headers = {{"X-One", "1"}, {"x-one", ""}, {"Content-Type", "text/plain"}};
   record.trailers = {{"Checksum", "abc"}};
-  record.body = {.inline_bytes = std::string_view("he\0llo", 6), .blob_digest = "", .size = 6};
+  record.body = {.inline_bytes = std::string_view("he\0llo", 6), .size = 6};
   return record;
 }
 
@@ -50,11 +50,11 @@ TEST(AcceptedRecord, ComesBackAsItWasWritten) {
 
 TEST(AcceptedRecord, KeepsABlobBodyByDigest) {
   AcceptedRecord record = sample();
-  record.body = {.inline_bytes = "", .blob_digest = "abcdef", .size = 1'000'000};
+  record.body = {.inline_bytes = "", .blob = journal::BlobId{7}, .size = 1'000'000};
   std::string bytes = stored(record);
   auto back = decode_accepted(bytes);
   ASSERT_TRUE(back.has_value());
-  EXPECT_EQ(back->body.blob_digest, "abcdef");
+  EXPECT_EQ(back->body.blob, journal::BlobId{7});
   EXPECT_EQ(back->body.size, 1'000'000u);
 }
 
@@ -73,7 +73,7 @@ TEST(CompletedRecord, ComesBackAsItWasWritten) {
   record.status = 201;
   record.reason = "Created";
   record.headers = {{"Set-Cookie", "a"}, {"Set-Cookie", "b"}};
-  record.body = {.inline_bytes = "{}", .blob_digest = "", .size = 2};
+  record.body = {.inline_bytes = "{}", .size = 2};
   std::string bytes = stored(record);
   auto back = decode_completed(bytes);
   ASSERT_TRUE(back.has_value());

@@ -1,0 +1,297 @@
+#include "requests/history.h"
+
+#include <array>
+
+namespace gantry::requests {
+namespace {
+
+// Times are Unix milliseconds, ids 16 bytes, `log` the attempts as encoded by pack_log.
+constexpr std::array<std::string_view, 1> steps{R"sql(
+  CREATE TABLE requests (
+    accept_seq INTEGER NOT NULL,
+    final_seq INTEGER NOT NULL,
+    scope INTEGER NOT NULL,
+    id BLOB NOT NULL,
+    agent_id BLOB NOT NULL,
+    agent TEXT NOT NULL,
+    method TEXT NOT NULL,
+    target TEXT NOT NULL,
+    status INTEGER NOT NULL,
+    attempts INTEGER NOT NULL,
+    failures INTEGER NOT NULL,
+    response_status INTEGER NOT NULL,
+    reason TEXT NOT NULL,
+    created_at INTEGER NOT NULL,
+    ended_at INTEGER NOT NULL,
+    replay_of BLOB,
+    accept_segment INTEGER NOT NULL, accept_offset INTEGER NOT NULL, accept_size INTEGER NOT NULL,
+    final_segment INTEGER NOT NULL, final_offset INTEGER NOT NULL, final_size INTEGER NOT NULL,
+    request_blob BLOB,
+    answer_blob BLOB,
+    log BLOB NOT NULL,
+    PRIMARY KEY (accept_seq)
+  );
+  CREATE UNIQUE INDEX requests_by_id ON requests (id);
+  CREATE INDEX requests_by_end ON requests (final_seq);
+  CREATE INDEX requests_by_agent ON requests (scope, agent, accept_seq);
+  CREATE INDEX requests_failed ON requests (scope, accept_seq) WHERE status = 3;
+  CREATE INDEX requests_by_request_blob ON requests (request_blob) WHERE request_blob IS NOT NULL;
+  CREATE INDEX requests_by_answer_blob ON requests (answer_blob) WHERE answer_blob IS NOT NULL;
+  CREATE TABLE request_progress (
+    scope INTEGER NOT NULL,
+    reached INTEGER NOT NULL,
+    completed INTEGER NOT NULL,
+    failed INTEGER NOT NULL,
+    PRIMARY KEY (scope)
+  );
+)sql"};
+
+constexpr std::string_view insert_sql =
+    "INSERT OR IGNORE INTO requests (accept_seq, final_seq, scope, id, agent_id, agent, method, target, status, attempts,"
+    " failures, response_status, reason, created_at, ended_at, replay_of, accept_segment, accept_offset, accept_size,"
+    " final_segment, final_offset, final_size, request_blob, answer_blob, log)"
+    " VALUES (?, ?, :scope, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)";
+
+constexpr std::string_view columns =
+    "accept_seq, id, agent_id, agent, method, target, status, attempts, failures, response_status, reason, created_at,"
+    " ended_at, replay_of, accept_segment, accept_offset, accept_size, final_segment, final_offset, final_size, log";
+
+// At one end of the scale of scopes there is always this one: it carries the position of the projection.
+Scope home() { return Scope::standard(); }
+
+std::string pack_log(const std::vector<Attempt>& log) {
+  std::string bytes;
+  Encoder out(bytes);
+  out.varint(log.size());
+  for (const Attempt& attempt : log) {
+    out.varint(attempt.number);
+    out.id(attempt.instance.bytes());
+    out.varint(static_cast<uint64_t>(gantry::unix_ms(attempt.started_at)));
+    out.varint(static_cast<uint64_t>(gantry::unix_ms(attempt.ended_at)));
+    out.u8(static_cast<uint8_t>(attempt.outcome));
+    out.bytes(attempt.detail);
+  }
+  return bytes;
+}
+
+std::vector<Attempt> unpack_log(std::span<const uint8_t> bytes) {
+  // SAFETY: bytes seen as char.
+  Decoder in(std::string_view(reinterpret_cast<const char*>(bytes.data()), bytes.size()));
+  std::vector<Attempt> log;
+  uint64_t count = in.varint();
+  for (uint64_t i = 0; i < count && in.ok(); ++i) {
+    Attempt attempt;
+    attempt.number = static_cast<uint32_t>(in.varint());
+    attempt.instance = InstanceId(in.id());
+    attempt.started_at = time_from_unix_ms(static_cast<int64_t>(in.varint()));
+    attempt.ended_at = time_from_unix_ms(static_cast<int64_t>(in.varint()));
+    attempt.outcome = static_cast<Outcome>(in.u8());
+    attempt.detail = in.bytes();
+    log.push_back(std::move(attempt));
+  }
+  return log;
+}
+
+std::optional<std::span<const uint8_t>> blob_parameter(const std::optional<journal::BlobId>& blob) {
+  if (!blob) return std::nullopt;
+  return std::span<const uint8_t>(*blob);
+}
+
+journal::Location location(const store::Row& row, int column) {
+  return {.segment = static_cast<uint64_t>(row.integer(column)),
+          .offset = static_cast<uint32_t>(row.integer(column + 1)),
+          .size = static_cast<uint32_t>(row.integer(column + 2))};
+}
+
+RequestView view_of(const store::Row& row, const Scope& scope) {
+  RequestView view;
+  view.scope = scope;
+  view.accept_seq = static_cast<uint64_t>(row.integer(0));
+  view.id = row.id<RequestId>(1);
+  view.agent_id = row.id<AgentId>(2);
+  view.agent = row.string(3);
+  view.method = row.string(4);
+  view.target = row.string(5);
+  view.state.status = static_cast<Status>(row.integer(6));
+  view.state.attempts = static_cast<uint32_t>(row.integer(7));
+  view.state.failures = static_cast<uint32_t>(row.integer(8));
+  view.state.response_status = static_cast<uint16_t>(row.integer(9));
+  view.state.reason = row.string(10);
+  view.created_at = row.time(11);
+  view.state.ended_at = row.time(12);
+  if (!row.is_null(13)) view.replay_of = row.id<RequestId>(13);
+  view.accepted_at = location(row, 14);
+  if (view.state.status == Status::completed) view.final_at = location(row, 17);
+  view.state.log = unpack_log(row.blob(20));
+  return view;
+}
+
+Result<> insert(store::Statement& statement, const LiveTable::Finished& finished) {
+  const RequestView& view = finished.view;
+  const RequestState& state = view.state;
+  journal::Location final_at = view.final_at.value_or(journal::Location{});
+  std::string log = pack_log(state.log);
+  auto done = statement.execute(
+      {view.accept_seq, finished.final_seq, view.id, view.agent_id, view.agent, view.method, view.target,
+       static_cast<int>(state.status), state.attempts, state.failures, state.response_status, state.reason,
+       view.created_at, state.ended_at, view.replay_of, view.accepted_at.segment, view.accepted_at.offset,
+       view.accepted_at.size, final_at.segment, final_at.offset, final_at.size, blob_parameter(finished.request_blob),
+       blob_parameter(finished.answer_blob), crypto::bytes_of(log)});
+  if (!done) return std::unexpected(std::move(done).error());
+  return {};
+}
+
+}  // namespace
+
+store::Migrations migrations() { return {.component = "requests", .steps = steps}; }
+
+Result<uint64_t> History::reached() {
+  auto row = database_.read_blocking(home(), [](store::Session& session) {
+    return session.find<std::array<int64_t, 3>>(
+        "SELECT reached, completed, failed FROM request_progress WHERE scope = :scope", {},
+        [](const store::Row& found) {
+          return std::array<int64_t, 3>{found.integer(0), found.integer(1), found.integer(2)};
+        });
+  });
+  if (!row) return std::unexpected(std::move(row).error());
+  if (!*row) return uint64_t{0};
+  const auto& [reached, completed, failed] = **row;
+  {
+    std::lock_guard lock(mutex_);
+    totals_.completed = static_cast<uint64_t>(completed);
+    totals_.failed = static_cast<uint64_t>(failed);
+  }
+  live_.forget_projected(static_cast<uint64_t>(reached));
+  return static_cast<uint64_t>(reached);
+}
+
+Result<uint64_t> History::project(std::span<const journal::Record> batch) {
+  if (batch.empty()) return uint64_t{0};
+  std::vector<LiveTable::Finished> ended;
+  for (const journal::Record& record : batch) {
+    if (record.kind != request_completed && record.kind != request_failed) continue;
+    auto finished = live_.finished(RequestId(record.entity));
+    // A second end of the same request does not count: the fold refused it, too.
+    if (finished && finished->final_seq == record.seq) ended.push_back(std::move(*finished));
+  }
+  uint64_t last_seq = batch.back().seq;
+  auto written = database_.write_blocking(
+      home(), [&](store::Session& session) { return write(session, ended, last_seq); });
+  if (!written) return written;
+  live_.forget_projected(last_seq);
+  Counts added;
+  for (const auto& finished : ended)
+    ++(finished.view.state.status == Status::completed ? added.completed : added.failed);
+  std::lock_guard lock(mutex_);
+  totals_.completed += added.completed;
+  totals_.failed += added.failed;
+  return written;
+}
+
+Result<uint64_t> History::write(store::Session& session, const std::vector<LiveTable::Finished>& ended,
+                                uint64_t last_seq) {
+  int64_t completed = 0;
+  int64_t failed = 0;
+  // Runs of one scope share a statement; with one scope that is all of them.
+  for (size_t i = 0; i < ended.size();) {
+    const Scope& scope = ended[i].view.scope;
+    GANTRY_TRY_VOID(session.enter(scope));
+    GANTRY_TRY(auto statement, session.prepare(insert_sql));
+    for (; i < ended.size() && ended[i].view.scope == scope; ++i) {
+      ++(ended[i].view.state.status == Status::completed ? completed : failed);
+      GANTRY_TRY_VOID(insert(statement, ended[i]));
+    }
+  }
+  GANTRY_TRY_VOID(session.enter(home()));
+  GANTRY_TRY(auto changed, session.execute("INSERT INTO request_progress (scope, reached, completed, failed)"
+                                           " VALUES (:scope, ?1, ?2, ?3) ON CONFLICT (scope) DO UPDATE SET"
+                                           " reached = ?1, completed = completed + ?2, failed = failed + ?3",
+                                           {last_seq, completed, failed}));
+  static_cast<void>(changed);
+  return last_seq;
+}
+
+Result<bool> History::needs(uint64_t first_seq, uint64_t last_seq) {
+  GANTRY_TRY(auto scopes, database_.scopes());
+  for (const Scope& scope : scopes) {
+    auto found = database_.read_blocking(scope, [&](store::Session& session) {
+      return session.find<int64_t>(
+          "SELECT 1 FROM requests WHERE scope = :scope AND accept_seq BETWEEN ?1 AND ?2 UNION ALL"
+          " SELECT 1 FROM requests WHERE scope = :scope AND final_seq BETWEEN ?1 AND ?2 LIMIT 1",
+          {first_seq, last_seq}, [](const store::Row& row) { return row.integer(0); });
+    });
+    if (!found) return std::unexpected(std::move(found).error());
+    if (found->has_value()) return true;
+  }
+  return false;
+}
+
+Task<Result<std::optional<RequestView>>> History::find(Scope scope, RequestId id) {
+  co_return co_await database_.read(scope, [scope, id](store::Session& session) {
+    return session.find<RequestView>(
+        fmt::format("SELECT {} FROM requests WHERE scope = :scope AND id = ?", columns), {id},
+        [&](const store::Row& row) { return view_of(row, scope); });
+  });
+}
+
+Task<Result<std::vector<RequestView>>> History::list(Scope scope, Filter filter) {
+  co_return co_await database_.read(scope, [scope, filter](store::Session& session) {
+    int64_t before = filter.before_seq == 0 ? INT64_MAX : static_cast<int64_t>(filter.before_seq);
+    std::string sql = fmt::format("SELECT {} FROM requests WHERE scope = :scope AND accept_seq < ?", columns);
+    std::vector<store::Parameter> parameters{before};
+    if (!filter.agent.empty()) {
+      sql += " AND agent = ?";
+      parameters.emplace_back(filter.agent);
+    }
+    // As text, so that the partial index over failed requests is taken.
+    if (filter.status) sql += fmt::format(" AND status = {}", static_cast<int>(*filter.status));
+    sql += " ORDER BY accept_seq DESC LIMIT ?";
+    parameters.emplace_back(filter.limit);
+    return session.list<RequestView>(sql, parameters, [&](const store::Row& row) { return view_of(row, scope); });
+  });
+}
+
+Task<Result<int64_t>> History::expire(Scope scope, std::string agent, Time cutoff) {
+  // In portions, so that projections do not wait long for the writer.
+  int64_t total = 0;
+  for (;;) {
+    auto removed = co_await database_.write(scope, [agent, cutoff](store::Session& session) {
+      return session.execute(
+          "DELETE FROM requests WHERE accept_seq IN (SELECT accept_seq FROM requests"
+          " WHERE scope = :scope AND agent = ? AND ended_at < ? ORDER BY accept_seq LIMIT 1000)",
+          {agent, cutoff});
+    });
+    if (!removed) co_return std::unexpected(std::move(removed).error());
+    total += *removed;
+    if (*removed == 0) co_return total;
+  }
+}
+
+Task<Result<std::vector<std::string>>> History::agents(Scope scope) {
+  co_return co_await database_.read(scope, [](store::Session& session) {
+    return session.list<std::string>("SELECT DISTINCT agent FROM requests WHERE scope = :scope", {},
+                                     [](const store::Row& row) { return row.string(0); });
+  });
+}
+
+Result<bool> History::refers_to(const journal::BlobId& blob) {
+  GANTRY_TRY(auto scopes, database_.scopes());
+  std::span<const uint8_t> bytes(blob);
+  for (const Scope& scope : scopes) {
+    auto found = database_.read_blocking(scope, [&](store::Session& session) {
+      return session.find<int64_t>("SELECT 1 FROM requests WHERE scope = :scope AND (request_blob = ?1 OR answer_blob = ?1)"
+                                   " LIMIT 1",
+                                   {bytes}, [](const store::Row& row) { return row.integer(0); });
+    });
+    if (!found) return std::unexpected(std::move(found).error());
+    if (found->has_value()) return true;
+  }
+  return false;
+}
+
+Counts History::counts() const {
+  std::lock_guard lock(mutex_);
+  return totals_;
+}
+
+}  // namespace gantry::requests

@@ -1,0 +1,40 @@
+// Finished requests in relational tables: the projection of the journal that listings and look-ups read.
+//
+// A row is written when a request ends and holds where its records are, not the bodies: those stay in the journal until
+// retention removes the row. The sequence reached is stored in the same transaction.
+#pragma once
+
+#include <mutex>
+
+#include "requests/live_table.h"
+
+namespace gantry::requests {
+
+class History final : public journal::Projection {
+ public:
+  History(store::Database& database, LiveTable& live) : database_(database), live_(live) {}
+
+  // journal::Projection
+  std::string_view name() const override { return "requests"; }
+  Result<uint64_t> reached() override;
+  Result<uint64_t> project(std::span<const journal::Record> batch) override;
+  Result<bool> needs(uint64_t first_seq, uint64_t last_seq) override;
+
+  Task<Result<std::optional<RequestView>>> find(Scope scope, RequestId id);
+  Task<Result<std::vector<RequestView>>> list(Scope scope, Filter filter);
+  Task<Result<int64_t>> expire(Scope scope, std::string agent, Time cutoff);
+  Task<Result<std::vector<std::string>>> agents(Scope scope);
+  /// Blocks.
+  Result<bool> refers_to(const journal::BlobId& blob);
+  Counts counts() const;
+
+ private:
+  Result<uint64_t> write(store::Session& session, const std::vector<LiveTable::Finished>& ended, uint64_t last_seq);
+
+  store::Database& database_;
+  LiveTable& live_;
+  mutable std::mutex mutex_;
+  Counts totals_;
+};
+
+}  // namespace gantry::requests

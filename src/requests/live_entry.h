@@ -1,0 +1,30 @@
+// One request of the live table; private to live_table.cc and live_checkpoint.cc.
+#pragma once
+
+#include "requests/live_table.h"
+
+namespace gantry::requests {
+
+/// Where a pending request is: waiting in its queue, or claimed by a delivery.
+enum class Place : uint8_t { none, queued, claimed };
+
+struct LiveTable::Entry {
+  RequestId id;
+  const Scope* scope = nullptr;
+  AgentId agent_id;
+  const std::string* agent = nullptr;
+  std::string method;
+  std::string target;
+  std::optional<RequestId> replay_of;
+  Time created_at;
+  uint64_t accept_seq = 0;
+  uint64_t final_seq = 0;
+  journal::Location accepted_at;
+  journal::Location final_at;
+  std::optional<journal::BlobId> request_blob;
+  std::optional<journal::BlobId> answer_blob;
+  RequestState state;
+  Place place = Place::none;
+};
+
+}  // namespace gantry::requests

@@ -1,0 +1,332 @@
+#include "requests/live_entry.h"
+
+#include <algorithm>
+
+namespace gantry::requests {
+
+void LiveTable::apply(const journal::Record& record) {
+  std::optional<AgentId> queued;
+  std::shared_ptr<Notifier> watcher;
+  {
+    std::lock_guard lock(mutex_);
+    apply_locked(record, queued);
+    if ((record.kind == request_completed || record.kind == request_failed) && !watchers_.empty()) {
+      auto found = watchers_.find(RequestId(record.entity));
+      if (found != watchers_.end()) watcher = found->second;
+    }
+  }
+  if (watcher) watcher->notify();
+  if (queued && listener_) listener_->queued(*queued);
+}
+
+void LiveTable::apply_locked(const journal::Record& record, std::optional<AgentId>& queued) {
+  if (record.kind == request_accepted) return accept(record, queued);
+  if (record.kind == server_started) return restart_all(record.time);
+  Entry* entry = entry_of(record.entity);
+  if (!entry) return;
+  if (record.kind == attempt_started) {
+    auto attempt = decode_attempt(record.payload);
+    dequeue(*entry);
+    if (attempt && apply_attempt(entry->state, *attempt, record.time)) ++queue_of(entry->agent_id).processing;
+  } else if (record.kind == attempt_ended) {
+    auto ended = decode_attempt_ended(record.payload);
+    if (!ended || !apply_attempt_ended(entry->state, *ended, record.time)) return;
+    --queue_of(entry->agent_id).processing;
+    enqueue(*entry);
+    queued = entry->agent_id;
+  } else if (record.kind == request_completed || record.kind == request_failed) {
+    finish(*entry, record);
+  }
+}
+
+void LiveTable::accept(const journal::Record& record, std::optional<AgentId>& queued) {
+  auto accepted = decode_accepted_summary(record.payload);
+  if (!accepted || by_id_.contains(RequestId(record.entity))) return;
+  auto entry = std::make_unique<Entry>();
+  entry->id = RequestId(record.entity);
+  entry->scope = intern(record.scope);
+  entry->agent_id = accepted->agent_id;
+  entry->agent = intern(accepted->agent);
+  entry->method = accepted->method;
+  entry->target = accepted->target;
+  entry->replay_of = accepted->replay_of;
+  entry->created_at = record.time;
+  entry->accept_seq = record.seq;
+  entry->accepted_at = record.location;
+  entry->request_blob = accepted->blob;
+  if (accepted->first_instance) {
+    apply_attempt(entry->state, {.number = 1, .instance = *accepted->first_instance}, record.time);
+    ++queue_of(entry->agent_id).processing;
+  } else {
+    enqueue(*entry);
+    queued = entry->agent_id;
+  }
+  by_id_.emplace(entry->id, entry.get());
+  by_seq_.emplace_hint(by_seq_.end(), record.seq, std::move(entry));
+}
+
+void LiveTable::restart_all(Time at) {
+  for (auto& [seq, entry] : by_seq_) {
+    if (entry->state.status != Status::processing) continue;
+    apply_restart(entry->state, at);
+    --queue_of(entry->agent_id).processing;
+    enqueue(*entry);
+  }
+}
+
+void LiveTable::finish(Entry& entry, const journal::Record& record) {
+  bool was_processing = entry.state.status == Status::processing;
+  bool fits = false;
+  if (record.kind == request_completed) {
+    auto completed = decode_completed_summary(record.payload);
+    fits = completed && apply_completed(entry.state, *completed, record.time);
+    if (fits) {
+      entry.final_at = record.location;
+      entry.answer_blob = completed->blob;
+    }
+  } else {
+    auto failed = decode_failed(record.payload);
+    fits = failed && apply_failed(entry.state, *failed, record.time);
+  }
+  if (!fits) return;
+  dequeue(entry);
+  if (was_processing) --queue_of(entry.agent_id).processing;
+  entry.final_seq = record.seq;
+  ended_.emplace_back(record.seq, entry.accept_seq);
+}
+
+void LiveTable::enqueue(Entry& entry) {
+  if (entry.place == Place::queued) return;
+  Queue& queue = queue_of(entry.agent_id);
+  if (entry.place == Place::claimed) --queue.claimed;
+  entry.place = Place::queued;
+  queue.by_order.insert(entry.accept_seq);
+  if (entry.state.not_before != Time{}) queue.by_time.emplace(entry.state.not_before, entry.accept_seq);
+}
+
+void LiveTable::dequeue(Entry& entry) {
+  Queue& queue = queue_of(entry.agent_id);
+  if (entry.place == Place::queued) {
+    queue.by_order.erase(entry.accept_seq);
+    queue.by_time.erase({entry.state.not_before, entry.accept_seq});
+  } else if (entry.place == Place::claimed) {
+    --queue.claimed;
+  }
+  entry.place = Place::none;
+}
+
+LiveTable::Entry* LiveTable::entry_of(const IdBytes& id) {
+  auto found = by_id_.find(RequestId(id));
+  return found == by_id_.end() ? nullptr : found->second;
+}
+
+// The first request that may go out now. In relaxed order those that wait for their time are passed over; they are
+// few (each one is a request that failed before), so the walk is short.
+const LiveTable::Entry* LiveTable::head(const Queue& queue, Time now, Order order) const {
+  for (uint64_t seq : queue.by_order) {
+    const Entry& entry = *by_seq_.at(seq);
+    if (entry.state.not_before <= now) return &entry;
+    if (order == Order::strict) return nullptr;
+  }
+  return nullptr;
+}
+
+std::optional<Due> LiveTable::claim_due(const AgentId& agent, Time now, Order order) {
+  std::lock_guard lock(mutex_);
+  auto found = queues_.find(agent);
+  if (found == queues_.end()) return std::nullopt;
+  const Entry* next = head(found->second, now, order);
+  if (!next) return std::nullopt;
+  Entry& entry = *by_seq_.at(next->accept_seq);
+  dequeue(entry);
+  entry.place = Place::claimed;
+  ++found->second.claimed;
+  return Due{.id = entry.id, .attempts = entry.state.attempts, .failures = entry.state.failures};
+}
+
+void LiveTable::unclaim(const RequestId& id, Time not_before) {
+  std::optional<AgentId> queued;
+  {
+    std::lock_guard lock(mutex_);
+    Entry* entry = entry_of(id.bytes());
+    if (!entry || entry->place != Place::claimed || entry->state.status != Status::pending) return;
+    entry->state.not_before = not_before;
+    enqueue(*entry);
+    queued = entry->agent_id;
+  }
+  if (listener_) listener_->queued(*queued);
+}
+
+std::optional<Time> LiveTable::next_due(const AgentId& agent, Order order) const {
+  std::lock_guard lock(mutex_);
+  auto found = queues_.find(agent);
+  if (found == queues_.end() || found->second.by_order.empty()) return std::nullopt;
+  const Queue& queue = found->second;
+  if (order == Order::strict) return by_seq_.at(*queue.by_order.begin())->state.not_before;
+  if (queue.by_time.size() < queue.by_order.size()) return Time{};
+  return queue.by_time.begin()->first;
+}
+
+bool LiveTable::has_waiting(const AgentId& agent) const { return waiting(agent) > 0; }
+
+size_t LiveTable::waiting(const AgentId& agent) const {
+  std::lock_guard lock(mutex_);
+  auto found = queues_.find(agent);
+  return found == queues_.end() ? 0 : found->second.by_order.size();
+}
+
+std::vector<AgentId> LiveTable::waiting_agents() const {
+  std::lock_guard lock(mutex_);
+  std::vector<AgentId> agents;
+  for (const auto& [agent, queue] : queues_)
+    if (!queue.by_order.empty()) agents.push_back(agent);
+  return agents;
+}
+
+RequestView LiveTable::view_of(const Entry& entry) const {
+  RequestView view;
+  view.id = entry.id;
+  view.scope = *entry.scope;
+  view.agent_id = entry.agent_id;
+  view.agent = *entry.agent;
+  view.method = entry.method;
+  view.target = entry.target;
+  view.replay_of = entry.replay_of;
+  view.created_at = entry.created_at;
+  view.accept_seq = entry.accept_seq;
+  view.accepted_at = entry.accepted_at;
+  if (entry.state.status == Status::completed) view.final_at = entry.final_at;
+  view.state = entry.state;
+  return view;
+}
+
+std::optional<RequestView> LiveTable::find(const RequestId& id) const {
+  std::lock_guard lock(mutex_);
+  auto found = by_id_.find(id);
+  if (found == by_id_.end()) return std::nullopt;
+  return view_of(*found->second);
+}
+
+std::vector<RequestView> LiveTable::list(const Scope& scope, const Filter& filter) const {
+  std::lock_guard lock(mutex_);
+  std::vector<RequestView> views;
+  auto end = filter.before_seq == 0 ? by_seq_.end() : by_seq_.lower_bound(filter.before_seq);
+  while (end != by_seq_.begin() && views.size() < filter.limit) {
+    const Entry& entry = *(--end)->second;
+    if (*entry.scope != scope || (!filter.agent.empty() && *entry.agent != filter.agent)) continue;
+    if (filter.status && *filter.status != entry.state.status) continue;
+    views.push_back(view_of(entry));
+  }
+  return views;
+}
+
+std::vector<RequestId> LiveTable::unfinished(const AgentId& agent) const {
+  std::lock_guard lock(mutex_);
+  std::vector<RequestId> ids;
+  for (const auto& [seq, entry] : by_seq_)
+    if (entry->agent_id == agent && !entry->state.finished()) ids.push_back(entry->id);
+  return ids;
+}
+
+bool LiveTable::refers_to(const journal::BlobId& blob) const {
+  std::lock_guard lock(mutex_);
+  return std::any_of(by_seq_.begin(), by_seq_.end(), [&](const auto& item) {
+    return item.second->request_blob == blob || item.second->answer_blob == blob;
+  });
+}
+
+Counts LiveTable::counts(const AgentId* agent, const Scope* scope) const {
+  std::lock_guard lock(mutex_);
+  Counts counts;
+  if (!scope) {
+    auto found = queues_.find(*agent);
+    if (found == queues_.end()) return counts;
+    counts.pending = found->second.by_order.size() + found->second.claimed;
+    counts.processing = found->second.processing;
+    return counts;
+  }
+  for (const auto& [id, queue] : queues_) {
+    counts.pending += queue.by_order.size() + queue.claimed;
+    counts.processing += queue.processing;
+  }
+  return counts;
+}
+
+Task<bool> LiveTable::wait_finished(RequestId id, SteadyTime deadline) {
+  for (;;) {
+    std::shared_ptr<Notifier> watcher;
+    Notifier::Ticket ticket = 0;
+    {
+      std::lock_guard lock(mutex_);
+      Entry* entry = entry_of(id.bytes());
+      // Not here: projected into the history, so finished.
+      if (!entry || entry->state.finished()) {
+        watchers_.erase(id);
+        co_return true;
+      }
+      auto& slot = watchers_[id];
+      if (!slot) slot = std::make_shared<Notifier>();
+      watcher = slot;
+      ticket = watcher->ticket();
+    }
+    if (co_await watcher->wait(ticket, deadline)) continue;
+    std::lock_guard lock(mutex_);
+    // The last watcher that gives up takes the slot with it: the map and this one hold it.
+    if (watcher.use_count() <= 2) watchers_.erase(id);
+    co_return false;
+  }
+}
+
+void LiveTable::forget_projected(uint64_t seq) {
+  std::lock_guard lock(mutex_);
+  while (!ended_.empty() && ended_.front().first <= seq) {
+    auto found = by_seq_.find(ended_.front().second);
+    if (found != by_seq_.end()) {
+      by_id_.erase(found->second->id);
+      by_seq_.erase(found);
+    }
+    ended_.pop_front();
+  }
+}
+
+std::optional<LiveTable::Finished> LiveTable::finished(const RequestId& id) const {
+  std::lock_guard lock(mutex_);
+  auto found = by_id_.find(id);
+  if (found == by_id_.end() || !found->second->state.finished()) return std::nullopt;
+  const Entry& entry = *found->second;
+  return Finished{.view = view_of(entry),
+                  .final_seq = entry.final_seq,
+                  .request_blob = entry.request_blob,
+                  .answer_blob = entry.answer_blob};
+}
+
+size_t LiveTable::size() const {
+  std::lock_guard lock(mutex_);
+  return by_seq_.size();
+}
+
+bool LiveTable::needs(uint64_t first_seq, uint64_t last_seq) {
+  std::lock_guard lock(mutex_);
+  auto found = by_seq_.lower_bound(first_seq);
+  return found != by_seq_.end() && found->first <= last_seq;
+}
+
+void LiveTable::reset() {
+  std::lock_guard lock(mutex_);
+  by_id_.clear();
+  by_seq_.clear();
+  queues_.clear();
+  ended_.clear();
+}
+
+const Scope* LiveTable::intern(const Scope& scope) {
+  auto found = scopes_.find(scope);
+  return found != scopes_.end() ? &*found : &*scopes_.insert(scope).first;
+}
+
+const std::string* LiveTable::intern(std::string_view agent) {
+  auto found = agents_.find(agent);
+  return found != agents_.end() ? &*found : &*agents_.emplace(agent).first;
+}
+
+}  // namespace gantry::requests

@@ -1,0 +1,92 @@
+// Unfinished requests in memory: the fold over the journal, and the queues of the agents.
+//
+// An entry lives from its acceptance until its end is projected into the history; so look-ups by id find everything
+// that the history does not hold yet. One mutex, held for well under a microsecond.
+#pragma once
+
+#include <deque>
+#include <map>
+#include <mutex>
+#include <set>
+#include <unordered_map>
+
+#include "requests/requests.h"
+
+namespace gantry::requests {
+
+class LiveTable final : public journal::Fold {
+ public:
+  void set_listener(QueueListener& listener) { listener_ = &listener; }
+
+  // journal::Fold
+  std::string_view name() const override { return "requests"; }
+  void apply(const journal::Record& record) override;
+  std::string checkpoint() override;
+  Result<void> restore(std::string_view bytes) override;
+  void reset() override;
+  bool needs(uint64_t first_seq, uint64_t last_seq) override;
+
+  std::optional<Due> claim_due(const AgentId& agent, Time now, Order order);
+  void unclaim(const RequestId& id, Time not_before);
+  std::optional<Time> next_due(const AgentId& agent, Order order) const;
+  bool has_waiting(const AgentId& agent) const;
+  size_t waiting(const AgentId& agent) const;
+  std::vector<AgentId> waiting_agents() const;
+
+  std::optional<RequestView> find(const RequestId& id) const;
+  /// At most `filter.limit` entries, newest first.
+  std::vector<RequestView> list(const Scope& scope, const Filter& filter) const;
+  /// Ids of the unfinished requests of an agent, oldest first.
+  std::vector<RequestId> unfinished(const AgentId& agent) const;
+  bool refers_to(const journal::BlobId& blob) const;
+  Counts counts(const AgentId* agent, const Scope* scope) const;
+  Task<bool> wait_finished(RequestId id, SteadyTime deadline);
+
+  /// Entries whose end is at or before `seq` are in the history: they are dropped here.
+  void forget_projected(uint64_t seq);
+
+  /// What the projection needs of a finished request; nullopt if it is not here.
+  struct Finished {
+    RequestView view;
+    uint64_t final_seq = 0;
+    std::optional<journal::BlobId> request_blob;
+    std::optional<journal::BlobId> answer_blob;
+  };
+  std::optional<Finished> finished(const RequestId& id) const;
+  size_t size() const;
+
+ private:
+  struct Entry;
+  // What an agent's requests wait in. `by_time` holds those whose next attempt lies ahead.
+  struct Queue {
+    std::set<uint64_t> by_order;
+    std::set<std::pair<Time, uint64_t>> by_time;
+    uint64_t processing = 0;
+    uint64_t claimed = 0;
+  };
+
+  void apply_locked(const journal::Record& record, std::optional<AgentId>& queued);
+  void accept(const journal::Record& record, std::optional<AgentId>& queued);
+  void restart_all(Time at);
+  void finish(Entry& entry, const journal::Record& record);
+  void enqueue(Entry& entry);
+  void dequeue(Entry& entry);
+  Entry* entry_of(const IdBytes& id);
+  const Entry* head(const Queue& queue, Time now, Order order) const;
+  RequestView view_of(const Entry& entry) const;
+  const Scope* intern(const Scope& scope);
+  const std::string* intern(std::string_view agent);
+  Queue& queue_of(const AgentId& agent) { return queues_[agent]; }
+
+  mutable std::mutex mutex_;
+  QueueListener* listener_ = nullptr;
+  std::map<uint64_t, std::unique_ptr<Entry>> by_seq_;
+  std::unordered_map<RequestId, Entry*> by_id_;
+  std::unordered_map<AgentId, Queue> queues_;
+  std::deque<std::pair<uint64_t, uint64_t>> ended_;  ///< (final seq, accept seq), in log order
+  std::set<Scope> scopes_;
+  std::set<std::string, std::less<>> agents_;
+  std::unordered_map<RequestId, std::shared_ptr<Notifier>> watchers_;
+};
+
+}  // namespace gantry::requests

@@ -1,0 +1,206 @@
+#include "requests/requests.h"
+
+#include <algorithm>
+
+#include "requests/history.h"
+#include "requests/live_table.h"
+
+namespace gantry::requests {
+
+Requests::Requests(Parts parts, Options options)
+    : parts_(parts),
+      options_(options),
+      live_(std::make_unique<LiveTable>()),
+      history_(std::make_unique<History>(parts.database, *live_)) {
+  parts_.journal.add(*live_);
+  parts_.journal.add(*history_);
+}
+
+Requests::~Requests() = default;
+
+void Requests::set_listener(QueueListener& listener) { live_->set_listener(listener); }
+RequestId Requests::make_id() { return RequestId::make(parts_.clock, parts_.random); }
+const Options& Requests::options() const { return options_; }
+journal::Blobs& Requests::blobs() { return parts_.journal.blobs(); }
+
+Task<Result<journal::Appended>> Requests::append(journal::Kind kind, RequestId id, Scope scope, std::string head,
+                                                 std::string body, journal::Priority priority) {
+  return parts_.journal.append({.kind = kind,
+                                .scope = std::move(scope),
+                                .entity = id.bytes(),
+                                .head = std::move(head),
+                                .body = std::move(body),
+                                .priority = priority});
+}
+
+Task<Result<void>> Requests::start() {
+  auto done = co_await append(server_started, RequestId{}, Scope::standard(), {}, {}, journal::Priority::finish);
+  if (!done) co_return std::unexpected(std::move(done).error().wrap("record the start of the server"));
+  co_return Result<void>{};
+}
+
+Task<Result<void>> Requests::accept(Acceptance acceptance) {
+  if (!acceptance.record.first_instance && live_->waiting(acceptance.record.agent_id) >= options_.pending_limit)
+    co_return fail(ErrorId::GR0402, "{} requests for agent '{}' wait already", options_.pending_limit,
+                   acceptance.record.agent);
+  std::string head;
+  head.reserve(512);
+  encode(acceptance.record, head);
+  auto done = co_await append(request_accepted, acceptance.id, std::move(acceptance.scope), std::move(head),
+                              std::move(acceptance.inline_body), journal::Priority::accept);
+  if (!done) co_return std::unexpected(std::move(done).error().wrap("journal the request"));
+  co_return Result<void>{};
+}
+
+Task<Result<void>> Requests::begin_attempt(RequestId id, Scope scope, AttemptRecord record) {
+  std::string head;
+  encode(record, head);
+  auto done =
+      co_await append(attempt_started, id, std::move(scope), std::move(head), {}, journal::Priority::finish);
+  if (!done) co_return std::unexpected(std::move(done).error().wrap("journal the attempt"));
+  co_return Result<void>{};
+}
+
+Task<Result<void>> Requests::end_attempt(RequestId id, Scope scope, AttemptEndedRecord record) {
+  std::string head;
+  encode(record, head);
+  auto done = co_await append(attempt_ended, id, std::move(scope), std::move(head), {}, journal::Priority::finish);
+  if (!done) co_return std::unexpected(std::move(done).error().wrap("journal the end of the attempt"));
+  co_return Result<void>{};
+}
+
+Task<Result<void>> Requests::complete(RequestId id, Scope scope, CompletedRecord record, std::string inline_body) {
+  std::string head;
+  head.reserve(512);
+  encode(record, head);
+  auto done = co_await append(request_completed, id, std::move(scope), std::move(head), std::move(inline_body),
+                              journal::Priority::finish);
+  if (!done) co_return std::unexpected(std::move(done).error().wrap("journal the answer"));
+  co_return Result<void>{};
+}
+
+Task<Result<void>> Requests::bury(RequestId id, Scope scope, FailedRecord record) {
+  std::string head;
+  encode(record, head);
+  auto done = co_await append(request_failed, id, std::move(scope), std::move(head), {}, journal::Priority::finish);
+  if (!done) co_return std::unexpected(std::move(done).error().wrap("journal the dead letter"));
+  co_return Result<void>{};
+}
+
+Task<Result<RequestId>> Requests::replay(Scope scope, RequestId id, std::string principal) {
+  GANTRY_CO_TRY(RequestView view, co_await get(scope, id));
+  GANTRY_CO_TRY(StoredRequest stored, co_await load_request(view));
+  AcceptedRecord record = stored.record;
+  record.principal = principal;
+  record.replay_of = id;
+  record.first_instance.reset();
+  RequestId copy = make_id();
+  std::string body(record.body.inline_bytes);
+  GANTRY_CO_TRY_VOID(
+      co_await accept({.id = copy, .scope = scope, .record = std::move(record), .inline_body = std::move(body)}));
+  co_return copy;
+}
+
+Task<Result<size_t>> Requests::bury_all(AgentId agent, Scope scope, std::string reason) {
+  std::vector<RequestId> ids = live_->unfinished(agent);
+  for (const RequestId& id : ids) {
+    auto view = live_->find(id);
+    if (!view || view->state.finished()) continue;
+    GANTRY_CO_TRY_VOID(co_await bury(
+        id, scope, {.number = view->state.attempts, .outcome = Outcome::interrupted, .reason = reason}));
+  }
+  co_return ids.size();
+}
+
+std::optional<Due> Requests::claim_due(const AgentId& agent, Time now, Order order) {
+  return live_->claim_due(agent, now, order);
+}
+void Requests::unclaim(const RequestId& id, Time not_before) { live_->unclaim(id, not_before); }
+std::optional<Time> Requests::next_due(const AgentId& agent, Order order) const { return live_->next_due(agent, order); }
+bool Requests::has_waiting(const AgentId& agent) const { return live_->has_waiting(agent); }
+std::vector<AgentId> Requests::waiting_agents() const { return live_->waiting_agents(); }
+
+Task<Result<RequestView>> Requests::get(Scope scope, RequestId id) {
+  if (auto view = live_->find(id); view && view->scope == scope) co_return std::move(*view);
+  GANTRY_CO_TRY(auto row, co_await history_->find(scope, id));
+  if (row) co_return std::move(*row);
+  co_return fail(ErrorId::GR0401, "there is no request {}", id);
+}
+
+Task<Result<Page>> Requests::list(Scope scope, Filter filter) {
+  // One more than asked for tells whether there is a next page.
+  Filter wider = filter;
+  ++wider.limit;
+  std::vector<RequestView> live = live_->list(scope, wider);
+  GANTRY_CO_TRY(std::vector<RequestView> rows, co_await history_->list(scope, wider));
+  Page page;
+  page.requests.reserve(live.size() + rows.size());
+  // Both are newest first; what was projected between the two looks is in both.
+  std::merge(std::make_move_iterator(live.begin()), std::make_move_iterator(live.end()),
+             std::make_move_iterator(rows.begin()), std::make_move_iterator(rows.end()),
+             std::back_inserter(page.requests),
+             [](const RequestView& a, const RequestView& b) { return a.accept_seq > b.accept_seq; });
+  auto last = std::unique(page.requests.begin(), page.requests.end(), [](const RequestView& a, const RequestView& b) {
+    return a.accept_seq == b.accept_seq;
+  });
+  page.requests.erase(last, page.requests.end());
+  if (page.requests.size() > filter.limit) {
+    page.requests.resize(filter.limit);
+    page.next = page.requests.back().accept_seq;
+  }
+  co_return page;
+}
+
+Task<Result<StoredRequest>> Requests::load_request(RequestView view) {
+  GANTRY_CO_TRY(Result<std::string> payload, co_await parts_.blocking.run([this, at = view.accepted_at] {
+    return parts_.journal.read(at);
+  }));
+  if (!payload) co_return std::unexpected(std::move(payload).error().wrap("read the recorded request"));
+  StoredRequest stored{.payload = std::move(*payload), .record = {}};
+  GANTRY_CO_TRY(stored.record, decode_accepted(stored.payload));
+  co_return stored;
+}
+
+Task<Result<StoredAnswer>> Requests::load_answer(RequestView view) {
+  if (!view.final_at)
+    co_return fail(Code::conflict, "request {} has no recorded answer: it is {}", view.id, to_string(view.state.status));
+  GANTRY_CO_TRY(Result<std::string> payload, co_await parts_.blocking.run([this, at = *view.final_at] {
+    return parts_.journal.read(at);
+  }));
+  if (!payload) co_return std::unexpected(std::move(payload).error().wrap("read the recorded answer"));
+  StoredAnswer stored{.payload = std::move(*payload), .record = {}};
+  GANTRY_CO_TRY(stored.record, decode_completed(stored.payload));
+  co_return stored;
+}
+
+Task<bool> Requests::wait_finished(RequestId id, SteadyTime deadline) { return live_->wait_finished(id, deadline); }
+
+Counts Requests::counts(const Scope& scope) const {
+  Counts counts = live_->counts(nullptr, &scope);
+  Counts ended = history_->counts();
+  counts.completed = ended.completed;
+  counts.failed = ended.failed;
+  return counts;
+}
+
+Counts Requests::counts(const AgentId& agent) const { return live_->counts(&agent, nullptr); }
+
+Task<Result<int64_t>> Requests::expire(Scope scope, std::string agent, Time cutoff) {
+  return history_->expire(std::move(scope), std::move(agent), cutoff);
+}
+
+Task<Result<std::vector<std::string>>> Requests::known_agents(Scope scope) {
+  return history_->agents(std::move(scope));
+}
+
+Result<journal::BlobUsage> Requests::collect_blobs() {
+  return parts_.journal.blobs().collect(
+      [this](const journal::BlobId& blob) {
+        if (live_->refers_to(blob)) return true;
+        auto stored = history_->refers_to(blob);
+        return stored.value_or(true);
+      },
+      {});
+}
+
+}  // namespace gantry::requests

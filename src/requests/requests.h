@@ -1,0 +1,219 @@
+// Durable requests: what was accepted, what became of it, and what is to be delivered next.
+//
+//   Requests       the facade: accept, attempts, completion, queue, look-ups; one for the server
+//   RequestState   the life of one request, pure (request_state.h)
+//   wire.h         the records in the journal
+//   LiveTable      unfinished requests in memory: a fold over the journal (live_table.h)
+//   History        finished requests in tables: a projection of it (history.h)
+//
+// Nothing here speaks HTTP. The proxy asks `accept` before it forwards anything, tells how each attempt ended, and
+// takes the next due request of an agent from the queue. Every change is a record first; the tables follow. All
+// reads look at the live table before the history, so a caller reads its own writes. Thread-safe. Calls that return
+// a Task are for I/O threads; the others only touch memory.
+//
+// Example:
+//
+//   RequestId id = requests.make_id();
+//   GANTRY_CO_TRY_VOID(co_await requests.accept({.id = id, .scope = scope, .head = head, .body = body}));
+//   … forward …
+//   GANTRY_CO_TRY_VOID(co_await requests.complete(id, scope, answer, std::move(answer_body)));
+#pragma once
+
+#include <memory>
+#include <optional>
+#include <string>
+#include <string_view>
+#include <vector>
+
+#include "async/async.h"
+#include "base/base.h"
+#include "journal/journal.h"
+#include "requests/request_state.h"
+#include "requests/wire.h"
+#include "store/store.h"
+#include "telemetry/telemetry.h"
+
+namespace gantry::requests {
+
+/// The kinds of this folder in the journal; their payloads are in wire.h.
+inline constexpr journal::Kind server_started{0x0100};  ///< no payload: every attempt before it is interrupted
+inline constexpr journal::Kind request_accepted{0x0101};
+inline constexpr journal::Kind attempt_started{0x0102};
+inline constexpr journal::Kind attempt_ended{0x0103};
+inline constexpr journal::Kind request_completed{0x0104};
+inline constexpr journal::Kind request_failed{0x0105};
+
+/// The schema of this folder, for the composition root.
+store::Migrations migrations();
+
+struct Options {
+  /// Longer bodies are blobs.
+  Bytes inline_limit = kibibytes(64);
+  /// Requests of one agent that wait for delivery; more are refused with `exhausted`.
+  size_t pending_limit = 1'000'000;
+  /// Finished requests of agents that no longer exist are kept this long.
+  Duration orphan_retention = std::chrono::days(30);
+};
+
+/// A request as listings and `requests show` see it.
+struct RequestView {
+  RequestId id;
+  Scope scope;
+  AgentId agent_id;
+  std::string agent;
+  std::string method;
+  std::string target;
+  std::optional<RequestId> replay_of;
+  Time created_at;
+  uint64_t accept_seq = 0;
+  journal::Location accepted_at;               ///< of its AcceptedRecord
+  std::optional<journal::Location> final_at;   ///< of its CompletedRecord, when completed
+  RequestState state;
+};
+
+/// The `accept` of a request whose head is encoded already.
+struct Acceptance {
+  RequestId id;
+  Scope scope;
+  AcceptedRecord record;
+  std::string inline_body;  ///< becomes part of the record
+};
+
+/// A recorded request or answer with the payload that its views point into.
+struct StoredRequest {
+  std::string payload;
+  AcceptedRecord record;
+};
+struct StoredAnswer {
+  std::string payload;
+  CompletedRecord record;
+};
+
+struct Filter {
+  std::string agent;  ///< empty: all
+  std::optional<Status> status;
+  size_t limit = 100;
+  uint64_t before_seq = 0;  ///< the cursor: newest first, only older ones; 0 from the start
+};
+struct Page {
+  std::vector<RequestView> requests;
+  uint64_t next = 0;  ///< the cursor of the next page, 0 at the end
+};
+
+struct Counts {
+  uint64_t pending = 0;
+  uint64_t processing = 0;
+  uint64_t completed = 0;
+  uint64_t failed = 0;
+};
+
+/// Whether requests of an agent go out strictly in the order in which they were accepted (`concurrency: 1`), so
+/// that one that waits for its next attempt holds back those behind it.
+enum class Order { strict, relaxed };
+
+/// The next request to deliver, claimed: nobody else gets it until its attempt has ended or `unclaim`.
+struct Due {
+  RequestId id;
+  uint32_t attempts = 0;  ///< begun so far
+  uint32_t failures = 0;
+};
+
+/// Who wants to know that a request waits for delivery. Called on the journal's thread with no lock held; must not
+/// block.
+class QueueListener {
+ public:
+  virtual ~QueueListener() = default;
+  /// An agent has a request that is due, now or later.
+  virtual void queued(const AgentId& agent) = 0;
+};
+
+/// What `Requests` is built on; all outlive it.
+struct Parts {
+  journal::Journal& journal;
+  store::Database& database;
+  BlockingPool& blocking;
+  Clock& clock;
+  Random& random;
+  telemetry::Logger& logger;
+};
+
+class LiveTable;
+class History;
+
+/// See the head of this file.
+class Requests {
+ public:
+  /// Registers its fold and its projection; before `journal.open`.
+  Requests(Parts parts, Options options);
+  ~Requests();
+
+  void set_listener(QueueListener& listener);
+  /// After `journal.open`: what was processing when the server went away is pending again.
+  Task<Result<void>> start();
+
+  RequestId make_id();
+  const Options& options() const;
+  journal::Blobs& blobs();
+
+  // ---- The life of a request. Each returns when it is durable.
+
+  /// `exhausted` if the agent's queue is full; `unavailable` if the journal cannot write: then the request must not
+  /// be forwarded.
+  Task<Result<void>> accept(Acceptance acceptance);
+  /// Begins delivery number `number` of a claimed request.
+  Task<Result<void>> begin_attempt(RequestId id, Scope scope, AttemptRecord record);
+  /// The request is pending again and no longer claimed.
+  Task<Result<void>> end_attempt(RequestId id, Scope scope, AttemptEndedRecord record);
+  Task<Result<void>> complete(RequestId id, Scope scope, CompletedRecord record, std::string inline_body);
+  /// The request is a dead letter.
+  Task<Result<void>> bury(RequestId id, Scope scope, FailedRecord record);
+  /// Accepts a copy of a recorded request as a new one.
+  Task<Result<RequestId>> replay(Scope scope, RequestId id, std::string principal);
+  /// Every pending request of an agent that was removed becomes a dead letter.
+  Task<Result<size_t>> bury_all(AgentId agent, Scope scope, std::string reason);
+
+  // ---- The queue.
+
+  /// The next due request of an agent, claimed.
+  std::optional<Due> claim_due(const AgentId& agent, Time now, Order order);
+  /// Gives a claimed request back, not before `not_before`.
+  void unclaim(const RequestId& id, Time not_before);
+  /// When the next pending request of an agent is due; nullopt if none waits.
+  std::optional<Time> next_due(const AgentId& agent, Order order) const;
+  /// True if a request of the agent waits, claimed ones not counted: a new one must line up behind it.
+  bool has_waiting(const AgentId& agent) const;
+  /// Agents with waiting requests.
+  std::vector<AgentId> waiting_agents() const;
+
+  // ---- Look-ups.
+
+  /// `not_found` in this scope.
+  Task<Result<RequestView>> get(Scope scope, RequestId id);
+  Task<Result<Page>> list(Scope scope, Filter filter);
+  Task<Result<StoredRequest>> load_request(RequestView view);
+  /// `conflict` if it is not completed.
+  Task<Result<StoredAnswer>> load_answer(RequestView view);
+  /// Waits until it is finished; false if the deadline came first.
+  Task<bool> wait_finished(RequestId id, SteadyTime deadline);
+  Counts counts(const Scope& scope) const;
+  Counts counts(const AgentId& agent) const;
+
+  // ---- Housekeeping.
+
+  /// Forgets finished requests of an agent that ended before `cutoff`; how many.
+  Task<Result<int64_t>> expire(Scope scope, std::string agent, Time cutoff);
+  /// Names of agents that the history knows in this scope.
+  Task<Result<std::vector<std::string>>> known_agents(Scope scope);
+  /// Deletes blobs that no request refers to. Blocks.
+  Result<journal::BlobUsage> collect_blobs();
+
+ private:
+  Task<Result<journal::Appended>> append(journal::Kind kind, RequestId id, Scope scope, std::string head,
+                                         std::string body, journal::Priority priority);
+  Parts parts_;
+  Options options_;
+  std::unique_ptr<LiveTable> live_;
+  std::unique_ptr<History> history_;
+};
+
+}  // namespace gantry::requests
