@@ -39,8 +39,8 @@ class ClientConnection {
   /// Prepares the head; it goes out with the first send. Fields about framing and the connection are left out and
   /// written by us; a missing Host is not added. `invalid` for what may not go on the wire.
   Result<void> start(std::string_view method, std::string_view target, Headers headers, Framing framing);
-  /// The same for a request that is passed on: method and fields of `head` but hop-by-hop ones, Expect and `Gantry-*`,
-  /// then `extra`. Upgrade requests stay upgrade requests.
+  /// The same for a request that is passed on: method and fields of `head` but hop-by-hop ones, Expect, `Gantry-*` and
+  /// those of which `extra` has the name, then `extra`. Upgrade requests stay upgrade requests.
   Result<void> start_forward(const RequestHead& head, std::string_view target, Headers extra);
   Task<Result<void>> send_body(std::string_view piece);
   Task<Result<void>> flush();

@@ -8,8 +8,8 @@
 
 namespace gantry::net {
 
-/// Connection, Keep-Alive, Proxy-Connection, Proxy-Authenticate, Proxy-Authorization, TE, Trailer, Transfer-Encoding,
-/// Upgrade: about this connection only.
+/// Connection, Keep-Alive, Proxy-Connection, Proxy-Authenticate, Proxy-Authorization, TE, Transfer-Encoding, Upgrade:
+/// about this connection only.
 bool is_hop_by_hop(std::string_view name);
 /// `Gantry-…`: clients cannot set those (SPEC section 4).
 bool is_gantry_header(std::string_view name);

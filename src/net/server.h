@@ -26,6 +26,7 @@ struct Limits {
   Duration keep_alive_timeout = std::chrono::seconds(75);  ///< between two requests: close
   Duration body_idle_timeout = std::chrono::seconds(60);   ///< no byte of the body: 408 if nothing was answered
   Duration write_idle_timeout = std::chrono::seconds(60);  ///< the peer takes no byte: abort
+  Duration linger_timeout = std::chrono::seconds(2);       ///< so long a refused upload may go on before the close
 };
 
 /// Runs as long as it lives: calls `on_gone` once, on the connection's thread, when the client closed, broke the
@@ -63,6 +64,9 @@ class Exchange {
   /// waits for it. `exhausted` GR0604 above the limit, `timeout` GR0605, `invalid` for a broken chunk, `cancelled` if
   /// the client has gone. Once it failed it stays failed.
   Task<Result<std::string_view>> read_some();
+  /// A piece that is here already, without waiting; empty if there is none. With `body_complete` a small request costs no
+  /// coroutine: its body came with its head.
+  Result<std::string_view> read_ready();
   /// The whole body, at most `limit` bytes (`exhausted` GR0604 above).
   Task<Result<std::string>> read_all(size_t limit);
   /// True once the body was read to its end (at once for a request without a body).
@@ -76,8 +80,8 @@ class Exchange {
   /// about framing or the connection are left out and written by us. A chunked answer to HTTP/1.0 becomes until_close;
   /// 204, 304 and answers to HEAD carry no body whatever is sent. `invalid` for a field that may not go on the wire.
   Result<void> start(int status, Headers headers, Framing framing);
-  /// The same for an answer that is passed on: reason and fields of `head` but hop-by-hop ones, then `extra`. A 101 is
-  /// passed with its Upgrade; then call `tunnel`.
+  /// The same for an answer that is passed on: reason and fields of `head` but hop-by-hop ones and those of which
+  /// `extra` has the name, then `extra`. A 101 is passed with its Upgrade; then call `tunnel`.
   Result<void> start_forward(const ResponseHead& head, Headers extra);
   Task<Result<void>> send_body(std::string_view piece);
   /// Sends what was prepared, for a stream whose first piece may be long in coming.

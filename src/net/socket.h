@@ -46,7 +46,7 @@ class Stream;  // private: stream.h
 class Socket {
  public:
   Socket();
-  explicit Socket(std::unique_ptr<Stream> stream);
+  explicit Socket(Stream* stream);
   Socket(Socket&&) noexcept;
   Socket& operator=(Socket&&) noexcept;
   ~Socket();
@@ -74,7 +74,7 @@ class Socket {
   Stream& stream() { return *stream_; }
 
  private:
-  std::unique_ptr<Stream> stream_;
+  Stream* stream_ = nullptr;  // counted
 };
 
 /// How long connecting may take and who must be there.
