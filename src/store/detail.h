@@ -72,18 +72,16 @@ Task<std::invoke_result_t<Work, Session&>> Database::write(Scope scope, Work wor
 template <class Work>
 std::invoke_result_t<Work, Session&> Database::read_blocking(const Scope& scope, Work work) {
   std::optional<std::invoke_result_t<Work, Session&>> slot;
-  GANTRY_TRY_VOID(run_blocking(Access::read, scope, [&work, &slot](Session& session) {
-    return store_detail::fill(work, session, slot);
-  }));
+  GANTRY_TRY_VOID(run_blocking(Access::read, scope,
+                               [&work, &slot](Session& session) { return store_detail::fill(work, session, slot); }));
   return std::move(*slot);
 }
 
 template <class Work>
 std::invoke_result_t<Work, Session&> Database::write_blocking(const Scope& scope, Work work, Durability durability) {
   std::optional<std::invoke_result_t<Work, Session&>> slot;
-  GANTRY_TRY_VOID(run_blocking(access_of(durability), scope, [&work, &slot](Session& session) {
-    return store_detail::fill(work, session, slot);
-  }));
+  GANTRY_TRY_VOID(run_blocking(access_of(durability), scope,
+                               [&work, &slot](Session& session) { return store_detail::fill(work, session, slot); }));
   return std::move(*slot);
 }
 

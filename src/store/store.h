@@ -190,8 +190,7 @@ class Database {
   /// Runs `work` on the writer thread in one transaction: kept if it returns a value, rolled back if
   /// it returns an error. `exhausted` if the queue of the writer is full.
   template <class Work>
-  Task<std::invoke_result_t<Work, Session&>> write(Scope scope, Work work,
-                                                   Durability durability = Durability::flushed);
+  Task<std::invoke_result_t<Work, Session&>> write(Scope scope, Work work, Durability durability = Durability::flushed);
   template <class Work>
   std::invoke_result_t<Work, Session&> read_blocking(const Scope& scope, Work work);
   template <class Work>
@@ -219,10 +218,10 @@ class Database {
 
 /// Bounds of the SQLite driver.
 struct SqliteOptions {
-  size_t readers = 2;             ///< reader connections, each with its thread
-  size_t queued_reads = 1024;     ///< reads that may wait for a reader
-  size_t queued_writes = 4096;    ///< writes that may wait for the writer
-  size_t cached_statements = 64;  ///< prepared statements kept for each connection
+  size_t readers = 2;                                ///< reader connections, each with its thread
+  size_t queued_reads = 1024;                        ///< reads that may wait for a reader
+  size_t queued_writes = 4096;                       ///< writes that may wait for the writer
+  size_t cached_statements = 64;                     ///< prepared statements kept for each connection
   Duration lock_patience = std::chrono::seconds(5);  ///< how long another process may hold the file
   Bytes max_size = gibibytes(256);                   ///< of the database file; above it the disk counts as full
   Bytes cache = mebibytes(4);                        ///< page cache of each connection
