@@ -6,6 +6,7 @@
 //   Duration, Time, Bytes, MilliCpu and their spellings in YAML and flags (units.h)
 //   Clock, Random  injected sources, so that logic is testable with no sleep (clock.h)
 //   Scope          tenant/domain/environment: who owns a thing (scope.h)
+//   Snapshot<T>    an immutable value that many threads read and few replace (snapshot.h)
 //   edit_distance  "did you mean" (text.h)
 //
 // Nothing here does I/O, starts a thread or keeps a global. All types are values; the two
@@ -24,5 +25,6 @@
 #include "base/error.h"
 #include "base/id.h"
 #include "base/scope.h"
+#include "base/snapshot.h"
 #include "base/text.h"
 #include "base/units.h"
