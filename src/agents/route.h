@@ -7,6 +7,7 @@
 #pragma once
 
 #include <atomic>
+#include <functional>
 #include <memory>
 #include <mutex>
 #include <optional>
@@ -32,7 +33,7 @@ class Dialer {
 
 /// One ready instance. Stays valid while somebody holds it; `alive` tells if it still runs. A restart
 /// makes a new Target, so a connection can never reach another life of the program.
-class Target {
+class Target : public std::enable_shared_from_this<Target> {
  public:
   struct Names {
     InstanceId instance;
@@ -63,6 +64,7 @@ class Target {
 /// One request in flight at one instance. Movable; releases its slot when destroyed.
 class Lease {
  public:
+  /// For `Route`: the slot is counted already.
   Lease(std::shared_ptr<Route> route, std::shared_ptr<Target> target)
       : route_(std::move(route)), target_(std::move(target)) {}
   Lease(Lease&&) noexcept = default;
@@ -84,7 +86,8 @@ class Lease {
 class Listener {
  public:
   virtual ~Listener() = default;
-  /// A slot or an instance became available after a `try_acquire` that asked to be notified.
+  /// After a `try_acquire` that asked to be notified: a slot or an instance became available, or
+  /// `Route::availability` changed. Once; ask again to be notified again.
   virtual void available(const std::shared_ptr<Route>& route) = 0;
   /// An instance is gone: cut its connections now.
   virtual void died(const std::shared_ptr<Route>& route, InstanceId instance) = 0;
@@ -132,29 +135,37 @@ class Route : public std::enable_shared_from_this<Route> {
   // The rest is for the supervisor of this agent.
 
   void set_spec(std::shared_ptr<const core::AgentSpec> spec);
-  /// Sets what `availability` says while no instance is ready, and wakes who waits.
-  void set_intent(Availability while_none_ready);
+  /// What `availability` says while no instance is ready; anything but `starting` closes the agent
+  /// for new requests. Wakes who waits; `removed` tells the listeners.
+  void set_intent(Availability intent);
+  /// Called without a lock when the last request of a draining instance ends. Set before `add`.
+  void on_drained(std::function<void(InstanceId)> callback) { on_drained_ = std::move(callback); }
   void add(std::shared_ptr<Target> target);
-  /// No new requests for this instance; those in flight go on.
-  void drain(InstanceId instance);
+  /// No new requests for this instance; those in flight go on. How many there are.
+  uint32_t drain(InstanceId instance);
   /// The instance is dead: drained, not alive, and the listeners know.
   void kill(InstanceId instance);
 
  private:
   friend class Lease;
   void release(Target& target);
-  bool any_free_slot() const;
-  void wake(std::unique_lock<std::mutex> lock);
+  /// Of those that take new requests, the one with the fewest in flight that has a free slot.
+  Target* least_loaded() const;
+  /// Tells the listeners if somebody waits; call without the lock.
+  void wake();
+  bool take_waiting_if(bool changed);
 
   const AgentId agent_;
   const std::string name_;
   const Scope scope_;
   const std::vector<Listener*> listeners_;
+  std::function<void(InstanceId)> on_drained_;
   mutable std::mutex mutex_;
   std::shared_ptr<const core::AgentSpec> spec_;
   Availability intent_ = Availability::starting;
   std::vector<std::shared_ptr<Target>> open_;      // take new requests
   std::vector<std::shared_ptr<Target>> draining_;  // only finish what they have
+  size_t turn_ = 0;                                // where the search starts: equals take turns
   bool somebody_waits_ = false;
 };
 

@@ -1,0 +1,184 @@
+#include "agents/route.h"
+
+#include <algorithm>
+
+namespace gantry::agents {
+namespace {
+
+/// Takes the target of an instance out of a list; null if it is not there.
+std::shared_ptr<Target> extract(std::vector<std::shared_ptr<Target>>& list, InstanceId instance) {
+  auto found = std::ranges::find(list, instance, [](const auto& target) { return target->instance(); });
+  if (found == list.end()) return nullptr;
+  std::shared_ptr<Target> target = std::move(*found);
+  list.erase(found);
+  return target;
+}
+
+}  // namespace
+
+std::string_view to_string(Availability availability) {
+  switch (availability) {
+    case Availability::ready:
+      return "ready";
+    case Availability::starting:
+      return "starting";
+    case Availability::paused:
+      return "paused";
+    case Availability::stopped:
+      return "stopped";
+    case Availability::removed:
+      return "removed";
+  }
+  return "removed";
+}
+
+Lease& Lease::operator=(Lease&& other) noexcept {
+  if (this == &other) return *this;
+  release();
+  route_ = std::move(other.route_);
+  target_ = std::move(other.target_);
+  return *this;
+}
+
+void Lease::release() {
+  if (route_ == nullptr) return;
+  const std::shared_ptr<Route> route = std::move(route_);
+  route_ = nullptr;
+  route->release(*target_);
+}
+
+Route::Route(AgentId agent, std::string name, Scope scope, std::vector<Listener*> listeners)
+    : agent_(agent),
+      name_(std::move(name)),
+      scope_(std::move(scope)),
+      listeners_(std::move(listeners)),
+      spec_(std::make_shared<const core::AgentSpec>()) {}
+
+std::shared_ptr<const core::AgentSpec> Route::spec() const {
+  std::lock_guard lock(mutex_);
+  return spec_;
+}
+
+Availability Route::availability() const {
+  std::lock_guard lock(mutex_);
+  if (intent_ != Availability::starting) return intent_;
+  return open_.empty() ? Availability::starting : Availability::ready;
+}
+
+Target* Route::least_loaded() const {
+  if (intent_ != Availability::starting) return nullptr;
+  Target* best = nullptr;
+  for (size_t i = 0; i < open_.size(); ++i) {
+    Target* target = open_[(turn_ + i) % open_.size()].get();
+    if (target->in_flight_ < spec_->concurrency && (best == nullptr || target->in_flight_ < best->in_flight_))
+      best = target;
+  }
+  return best;
+}
+
+std::optional<Lease> Route::try_acquire(OnNone on_none) {
+  std::lock_guard lock(mutex_);
+  Target* best = least_loaded();
+  if (best == nullptr) {
+    if (on_none == OnNone::notify) somebody_waits_ = true;
+    return std::nullopt;
+  }
+  ++turn_;
+  ++best->in_flight_;
+  ++best->requests_total_;
+  return Lease(shared_from_this(), best->shared_from_this());
+}
+
+void Route::release(Target& target) {
+  bool drained = false;
+  bool tell = false;
+  {
+    std::lock_guard lock(mutex_);
+    GANTRY_CHECK(target.in_flight_ > 0);
+    --target.in_flight_;
+    const bool is_draining = std::ranges::any_of(draining_, [&](const auto& one) { return one.get() == &target; });
+    drained = is_draining && target.in_flight_ == 0;
+    tell = take_waiting_if(!is_draining);
+  }
+  if (drained && on_drained_) on_drained_(target.instance());
+  if (tell) wake();
+}
+
+bool Route::take_waiting_if(bool changed) {
+  if (!changed || !somebody_waits_) return false;
+  somebody_waits_ = false;
+  return true;
+}
+
+void Route::wake() {
+  const std::shared_ptr<Route> self = shared_from_this();
+  for (Listener* listener : listeners_) listener->available(self);
+}
+
+Route::Load Route::load(InstanceId instance) const {
+  std::lock_guard lock(mutex_);
+  for (const auto* list : {&open_, &draining_})
+    for (const auto& target : *list)
+      if (target->instance() == instance) return {target->in_flight_, target->requests_total_};
+  return {};
+}
+
+void Route::set_spec(std::shared_ptr<const core::AgentSpec> spec) {
+  GANTRY_CHECK(spec != nullptr);
+  bool tell = false;
+  {
+    std::lock_guard lock(mutex_);
+    spec_ = std::move(spec);
+    // A higher concurrency makes slots.
+    tell = take_waiting_if(least_loaded() != nullptr);
+  }
+  if (tell) wake();
+}
+
+void Route::set_intent(Availability intent) {
+  bool tell = false;
+  bool is_gone = false;
+  {
+    std::lock_guard lock(mutex_);
+    is_gone = intent == Availability::removed && intent_ != intent;
+    tell = take_waiting_if(intent_ != intent);
+    intent_ = intent;
+  }
+  if (tell) wake();
+  if (!is_gone) return;
+  const std::shared_ptr<Route> self = shared_from_this();
+  for (Listener* listener : listeners_) listener->removed(self);
+}
+
+void Route::add(std::shared_ptr<Target> target) {
+  bool tell = false;
+  {
+    std::lock_guard lock(mutex_);
+    open_.push_back(std::move(target));
+    tell = take_waiting_if(least_loaded() != nullptr);
+  }
+  if (tell) wake();
+}
+
+uint32_t Route::drain(InstanceId instance) {
+  std::lock_guard lock(mutex_);
+  if (std::shared_ptr<Target> target = extract(open_, instance)) draining_.push_back(std::move(target));
+  for (const auto& target : draining_)
+    if (target->instance() == instance) return target->in_flight_;
+  return 0;
+}
+
+void Route::kill(InstanceId instance) {
+  std::shared_ptr<Target> target;
+  {
+    std::lock_guard lock(mutex_);
+    target = extract(open_, instance);
+    if (target == nullptr) target = extract(draining_, instance);
+    if (target == nullptr) return;
+    target->alive_.store(false, std::memory_order_release);
+  }
+  const std::shared_ptr<Route> self = shared_from_this();
+  for (Listener* listener : listeners_) listener->died(self, instance);
+}
+
+}  // namespace gantry::agents
