@@ -61,7 +61,8 @@ class HttpClient {
     OnPiece download = {};   ///< set: called for a 2xx answer; the returned body is then empty
   };
   /// The same, blocking, with an io_context of its own. Never on an I/O thread.
-  Result<IncomingResponse> request_blocking(OutgoingRequest request, Streams streams = {});
+  Result<IncomingResponse> request_blocking(OutgoingRequest request, Streams streams);
+  Result<IncomingResponse> request_blocking(OutgoingRequest request) { return request_blocking(std::move(request), Streams()); }
 
  private:
   Options options_;
