@@ -43,6 +43,7 @@ fmt: ## format C and C++ in place
 lint: ## check format, structure (tools/tidy) and clang-tidy on changed files
 	@scripts/format.sh --check
 	@tools/tidy
+	@python3 tools/docs_test.py
 	@scripts/clang-tidy-changed.sh build/dev
 
 package: prerequisites ## make the .deb in build/release
