@@ -4,8 +4,11 @@
 
 namespace gantry::requests {
 
+LiveTable::LiveTable() = default;
+LiveTable::~LiveTable() = default;
+
 void LiveTable::apply(const journal::Record& record) {
-  std::optional<AgentId> queued;
+  std::optional<AgentKey> queued;
   std::shared_ptr<Notifier> watcher;
   {
     std::lock_guard lock(mutex_);
@@ -19,7 +22,7 @@ void LiveTable::apply(const journal::Record& record) {
   if (queued && listener_) listener_->queued(*queued);
 }
 
-void LiveTable::apply_locked(const journal::Record& record, std::optional<AgentId>& queued) {
+void LiveTable::apply_locked(const journal::Record& record, std::optional<AgentKey>& queued) {
   if (record.kind == request_accepted) return accept(record, queued);
   if (record.kind == server_started) return restart_all(record.time);
   Entry* entry = entry_of(record.entity);
@@ -33,13 +36,13 @@ void LiveTable::apply_locked(const journal::Record& record, std::optional<AgentI
     if (!ended || !apply_attempt_ended(entry->state, *ended, record.time)) return;
     --queue_of(entry->agent_id).processing;
     enqueue(*entry);
-    queued = entry->agent_id;
+    queued = key_of(*entry);
   } else if (record.kind == request_completed || record.kind == request_failed) {
     finish(*entry, record);
   }
 }
 
-void LiveTable::accept(const journal::Record& record, std::optional<AgentId>& queued) {
+void LiveTable::accept(const journal::Record& record, std::optional<AgentKey>& queued) {
   auto accepted = decode_accepted_summary(record.payload);
   if (!accepted || by_id_.contains(RequestId(record.entity))) return;
   auto entry = std::make_unique<Entry>();
@@ -59,7 +62,7 @@ void LiveTable::accept(const journal::Record& record, std::optional<AgentId>& qu
     ++queue_of(entry->agent_id).processing;
   } else {
     enqueue(*entry);
-    queued = entry->agent_id;
+    queued = key_of(*entry);
   }
   by_id_.emplace(entry->id, entry.get());
   by_seq_.emplace_hint(by_seq_.end(), record.seq, std::move(entry));
@@ -145,14 +148,14 @@ std::optional<Due> LiveTable::claim_due(const AgentId& agent, Time now, Order or
 }
 
 void LiveTable::unclaim(const RequestId& id, Time not_before) {
-  std::optional<AgentId> queued;
+  std::optional<AgentKey> queued;
   {
     std::lock_guard lock(mutex_);
     Entry* entry = entry_of(id.bytes());
     if (!entry || entry->place != Place::claimed || entry->state.status != Status::pending) return;
     entry->state.not_before = not_before;
     enqueue(*entry);
-    queued = entry->agent_id;
+    queued = key_of(*entry);
   }
   if (listener_) listener_->queued(*queued);
 }
@@ -175,12 +178,16 @@ size_t LiveTable::waiting(const AgentId& agent) const {
   return found == queues_.end() ? 0 : found->second.by_order.size();
 }
 
-std::vector<AgentId> LiveTable::waiting_agents() const {
+std::vector<AgentKey> LiveTable::waiting_agents() const {
   std::lock_guard lock(mutex_);
-  std::vector<AgentId> agents;
+  std::vector<AgentKey> agents;
   for (const auto& [agent, queue] : queues_)
-    if (!queue.by_order.empty()) agents.push_back(agent);
+    if (!queue.by_order.empty()) agents.push_back(key_of(*by_seq_.at(*queue.by_order.begin())));
   return agents;
+}
+
+AgentKey LiveTable::key_of(const Entry& entry) const {
+  return {.id = entry.agent_id, .scope = *entry.scope, .name = *entry.agent};
 }
 
 RequestView LiveTable::view_of(const Entry& entry) const {

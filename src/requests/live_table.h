@@ -16,6 +16,8 @@ namespace gantry::requests {
 
 class LiveTable final : public journal::Fold {
  public:
+  LiveTable();
+  ~LiveTable() override;
   void set_listener(QueueListener& listener) { listener_ = &listener; }
 
   // journal::Fold
@@ -31,7 +33,7 @@ class LiveTable final : public journal::Fold {
   std::optional<Time> next_due(const AgentId& agent, Order order) const;
   bool has_waiting(const AgentId& agent) const;
   size_t waiting(const AgentId& agent) const;
-  std::vector<AgentId> waiting_agents() const;
+  std::vector<AgentKey> waiting_agents() const;
 
   std::optional<RequestView> find(const RequestId& id) const;
   /// At most `filter.limit` entries, newest first.
@@ -65,8 +67,8 @@ class LiveTable final : public journal::Fold {
     uint64_t claimed = 0;
   };
 
-  void apply_locked(const journal::Record& record, std::optional<AgentId>& queued);
-  void accept(const journal::Record& record, std::optional<AgentId>& queued);
+  void apply_locked(const journal::Record& record, std::optional<AgentKey>& queued);
+  void accept(const journal::Record& record, std::optional<AgentKey>& queued);
   void restart_all(Time at);
   void finish(Entry& entry, const journal::Record& record);
   void enqueue(Entry& entry);
@@ -74,6 +76,7 @@ class LiveTable final : public journal::Fold {
   Entry* entry_of(const IdBytes& id);
   const Entry* head(const Queue& queue, Time now, Order order) const;
   RequestView view_of(const Entry& entry) const;
+  AgentKey key_of(const Entry& entry) const;
   const Scope* intern(const Scope& scope);
   const std::string* intern(std::string_view agent);
   Queue& queue_of(const AgentId& agent) { return queues_[agent]; }

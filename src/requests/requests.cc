@@ -118,7 +118,7 @@ std::optional<Due> Requests::claim_due(const AgentId& agent, Time now, Order ord
 void Requests::unclaim(const RequestId& id, Time not_before) { live_->unclaim(id, not_before); }
 std::optional<Time> Requests::next_due(const AgentId& agent, Order order) const { return live_->next_due(agent, order); }
 bool Requests::has_waiting(const AgentId& agent) const { return live_->has_waiting(agent); }
-std::vector<AgentId> Requests::waiting_agents() const { return live_->waiting_agents(); }
+std::vector<AgentKey> Requests::waiting_agents() const { return live_->waiting_agents(); }
 
 Task<Result<RequestView>> Requests::get(Scope scope, RequestId id) {
   if (auto view = live_->find(id); view && view->scope == scope) co_return std::move(*view);
@@ -156,8 +156,8 @@ Task<Result<StoredRequest>> Requests::load_request(RequestView view) {
     return parts_.journal.read(at);
   }));
   if (!payload) co_return std::unexpected(std::move(payload).error().wrap("read the recorded request"));
-  StoredRequest stored{.payload = std::move(*payload), .record = {}};
-  GANTRY_CO_TRY(stored.record, decode_accepted(stored.payload));
+  StoredRequest stored{.payload = std::make_shared<const std::string>(std::move(*payload)), .record = {}};
+  GANTRY_CO_TRY(stored.record, decode_accepted(*stored.payload));
   co_return stored;
 }
 
@@ -168,8 +168,8 @@ Task<Result<StoredAnswer>> Requests::load_answer(RequestView view) {
     return parts_.journal.read(at);
   }));
   if (!payload) co_return std::unexpected(std::move(payload).error().wrap("read the recorded answer"));
-  StoredAnswer stored{.payload = std::move(*payload), .record = {}};
-  GANTRY_CO_TRY(stored.record, decode_completed(stored.payload));
+  StoredAnswer stored{.payload = std::make_shared<const std::string>(std::move(*payload)), .record = {}};
+  GANTRY_CO_TRY(stored.record, decode_completed(*stored.payload));
   co_return stored;
 }
 

@@ -81,11 +81,11 @@ struct Acceptance {
 
 /// A recorded request or answer with the payload that its views point into.
 struct StoredRequest {
-  std::string payload;
+  std::shared_ptr<const std::string> payload;  ///< shared: its bytes stay where the views point, also when moved
   AcceptedRecord record;
 };
 struct StoredAnswer {
-  std::string payload;
+  std::shared_ptr<const std::string> payload;
   CompletedRecord record;
 };
 
@@ -118,13 +118,20 @@ struct Due {
   uint32_t failures = 0;
 };
 
+/// An agent as its queue knows it.
+struct AgentKey {
+  AgentId id;
+  Scope scope;
+  std::string name;
+};
+
 /// Who wants to know that a request waits for delivery. Called on the journal's thread with no lock held; must not
 /// block.
 class QueueListener {
  public:
   virtual ~QueueListener() = default;
   /// An agent has a request that is due, now or later.
-  virtual void queued(const AgentId& agent) = 0;
+  virtual void queued(const AgentKey& agent) = 0;
 };
 
 /// What `Requests` is built on; all outlive it.
@@ -183,7 +190,7 @@ class Requests {
   /// True if a request of the agent waits, claimed ones not counted: a new one must line up behind it.
   bool has_waiting(const AgentId& agent) const;
   /// Agents with waiting requests.
-  std::vector<AgentId> waiting_agents() const;
+  std::vector<AgentKey> waiting_agents() const;
 
   // ---- Look-ups.
 

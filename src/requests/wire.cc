@@ -208,6 +208,7 @@ void encode(const AcceptedRecord& record, std::string& out) {
   encoder.bytes(record.method);
   encoder.bytes(record.target);
   put_body(encoder, record.body);
+  encoder.u8(static_cast<uint8_t>(record.framing));
   encoder.fields(record.headers);
   encoder.fields(record.trailers);
 }
@@ -266,6 +267,9 @@ Result<AcceptedRecord> decode_accepted(std::string_view payload) {
   record.target = start.summary.target;
   record.replay_of = start.summary.replay_of;
   record.first_instance = start.summary.first_instance;
+  uint8_t framing = decoder.u8();
+  if (framing > static_cast<uint8_t>(net::Framing::Kind::chunked)) return damaged("request.accepted");
+  record.framing = static_cast<net::Framing::Kind>(framing);
   record.headers = decoder.fields();
   record.trailers = decoder.fields();
   record.body = start.body;

@@ -44,6 +44,8 @@ struct AcceptedRecord {
   std::string_view target;  ///< path and query as the agent sees them
   FieldList headers;
   FieldList trailers;
+  /// How the caller told the end of the body: the agent is told in the same way.
+  net::Framing::Kind framing = net::Framing::Kind::none;
   Body body;
   std::optional<RequestId> replay_of;
   /// Set when the first attempt starts with this very record: one flush instead of two.

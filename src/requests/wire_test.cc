@@ -17,6 +17,7 @@ AcceptedRecord sample() {
   record.target = "/work?a=1&a=2";
   record.headers = {{"X-One", "1"}, {"x-one", ""}, {"Content-Type", "text/plain"}};
   record.trailers = {{"Checksum", "abc"}};
+  record.framing = net::Framing::Kind::chunked;
   record.body = {.inline_bytes = std::string_view("he\0llo", 6), .size = 6};
   return record;
 }
@@ -43,6 +44,7 @@ TEST(AcceptedRecord, ComesBackAsItWasWritten) {
   EXPECT_EQ(back->target, "/work?a=1&a=2");
   EXPECT_EQ(back->headers, record.headers);
   EXPECT_EQ(back->trailers, record.trailers);
+  EXPECT_EQ(back->framing, record.framing);
   EXPECT_EQ(back->body.inline_bytes, record.body.inline_bytes);
   EXPECT_EQ(back->replay_of, record.replay_of);
   EXPECT_EQ(back->first_instance, record.first_instance);

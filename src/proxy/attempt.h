@@ -1,0 +1,92 @@
+// One delivery of one request to one instance, with its answer recorded and, if a caller is there, relayed.
+//
+// The answer goes to the caller as it comes, but its end is held back: the owner first makes the record durable and
+// then calls `release`. An answer that is short and complete is sent as a whole only then, in one write.
+#pragma once
+
+#include <memory>
+#include <optional>
+#include <string>
+#include <vector>
+
+#include "proxy/spool.h"
+
+namespace gantry::proxy {
+
+/// The request as it goes out; views live as long as the attempt.
+struct Outgoing {
+  RequestId id;
+  uint32_t number = 1;  ///< of the attempt, from 1
+  std::string_view method;
+  std::string_view target;
+  net::Headers headers;  ///< what may be passed on
+  net::Headers trailers;
+  net::Framing::Kind framing = net::Framing::Kind::none;
+  requests::Body body;
+};
+
+/// What an attempt needs from around it.
+struct AttemptParts {
+  const Parts& parts;
+  const Options& options;
+  net::Pool& pool;
+};
+
+class Attempt {
+ public:
+  /// `client` may be null; `timeout` is how long the instance may be silent.
+  Attempt(AttemptParts parts, agents::Target& target, Duration timeout, net::Exchange* client);
+
+  /// Delivers. True if there is a whole answer: then `record` describes it; else `outcome` and `detail` say why not.
+  Task<bool> run(Outgoing outgoing);
+
+  requests::Outcome outcome() const { return outcome_; }
+  const std::string& detail() const { return detail_; }
+  /// The answer; its views live as long as this object.
+  requests::CompletedRecord& record() { return record_; }
+  /// A copy of the inline body, for the record.
+  std::string inline_body() const { return std::string(record_.body.inline_bytes); }
+
+  /// Sends the rest to the caller. After the record is durable.
+  Task<void> release();
+  /// True if the caller got a part of the answer: it cannot be given another one.
+  bool client_began() const { return client_began_; }
+  /// True if the caller is still there.
+  bool client_present() const { return client_ != nullptr; }
+  /// Gives the connection back to the pool.
+  void finish();
+
+ private:
+  Task<bool> exchange_once(Outgoing outgoing);
+  Task<Result<void>> connect();
+  Task<void> send_blob(Outgoing outgoing);
+  Task<void> receive();
+  Task<Result<void>> receive_body();
+  Task<void> relay(std::string_view piece);
+  bool streams() const;
+  void fail_with(const Error& error);
+  Task<bool> begin_client();
+
+  AttemptParts parts_;
+  agents::Target& target_;
+  std::string key_;
+  Duration timeout_;
+  net::Exchange* client_;
+  net::ClientConnection connection_;
+  net::ResponseHead head_;
+  Spool spool_;
+  std::string_view held_;  ///< the last piece, not yet sent
+  bool held_is_all_ = false;
+  bool client_began_ = false;
+  bool fresh_ = false;
+  bool answered_ = false;
+  std::string id_text_;
+  requests::Outcome outcome_ = requests::Outcome::running;
+  std::string detail_;
+  requests::CompletedRecord record_;
+};
+
+/// The fields of a message that may be passed on, in order (RFC 9110 7.6.1), as views.
+std::vector<net::Header> passable(net::Headers headers, net::Direction direction);
+
+}  // namespace gantry::proxy

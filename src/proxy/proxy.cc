@@ -1,0 +1,66 @@
+#include "proxy/proxy.h"
+
+#include "proxy/state.h"
+
+namespace gantry::proxy {
+
+std::string make_traceparent(Random& random) {
+  constexpr std::string_view digits = "0123456789abcdef";
+  std::array<uint8_t, 24> bytes;
+  random.fill(bytes);
+  // All zero is not an id (W3C Trace Context 3.2.2.3).
+  bytes[0] |= 1;
+  bytes[16] |= 1;
+  std::string text = "00-";
+  for (size_t i = 0; i < bytes.size(); ++i) {
+    if (i == 16) text += '-';
+    text += digits[bytes[i] >> 4];
+    text += digits[bytes[i] & 15];
+  }
+  return text + "-02";
+}
+
+Proxy::State::State(Parts parts, Options options)
+    : parts_(parts),
+      options_(options),
+      pool_(parts.threads, options.pool),
+      dispatcher_(parts, options_, *this) {
+  dispatcher_.set_pool(pool_);
+  parts_.requests.set_listener(dispatcher_);
+  parts_.agents.add_listener(dispatcher_);
+}
+
+void Proxy::State::start() {
+  dispatcher_.start();
+  tasks_.spawn(parts_.threads.executor(0), keep_house());
+}
+
+void Proxy::State::stop(Duration) {
+  dispatcher_.close();
+  stopping_.notify();
+  dispatcher_.join();
+  tasks_.join();
+}
+
+Task<void> Proxy::State::handle(net::Exchange& exchange, Call call) {
+  auto route = parts_.agents.find(call.scope, call.agent);
+  if (!route) {
+    auto missing = parts_.agents.get(call.scope, call.agent);
+    Error error = missing ? Error(Code::not_found, "the agent was just removed") : missing.error();
+    co_await net::respond_error(exchange, std::move(error));
+    co_return;
+  }
+  const net::RequestHead& head = exchange.request();
+  if (!head.wants_upgrade && route->spec()->persistence.covers(head.method))
+    co_await journaled(exchange, std::move(call), std::move(route));
+  else
+    co_await pass_through(exchange, std::move(call), std::move(route));
+}
+
+Proxy::Proxy(Parts parts, Options options) : state_(std::make_unique<State>(parts, options)) {}
+Proxy::~Proxy() = default;
+void Proxy::start() { state_->start(); }
+void Proxy::stop(Duration patience) { state_->stop(patience); }
+Task<void> Proxy::handle(net::Exchange& exchange, Call call) { return state_->handle(exchange, std::move(call)); }
+
+}  // namespace gantry::proxy

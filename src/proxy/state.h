@@ -1,0 +1,87 @@
+// The proxy's insides: how an exchange is served. Private to this folder.
+#pragma once
+
+#include <functional>
+
+#include "proxy/attempt.h"
+#include "proxy/dispatcher.h"
+#include "proxy/prefer.h"
+
+namespace gantry::proxy {
+
+/// A journaled request in the hands of its caller's coroutine.
+struct Inbound {
+  RequestId id;
+  std::string id_text;
+  std::shared_ptr<agents::Route> route;
+  std::shared_ptr<const core::AgentSpec> spec;
+  Call call;
+  Preference preference;
+  std::string_view method;
+  net::Framing::Kind framing = net::Framing::Kind::none;
+  std::vector<net::Header> headers;
+  std::vector<net::Header> trailers;
+  std::string traceparent;
+  requests::Body body;
+  std::string inline_body;  ///< what body.inline_bytes points to
+};
+
+class Proxy::State final : public Background {
+ public:
+  State(Parts parts, Options options);
+
+  void start();
+  void stop(Duration patience);
+  Task<void> handle(net::Exchange& exchange, Call call);
+
+  // Background
+  Task<void> deliver(std::shared_ptr<agents::Route> route, agents::Lease lease, requests::Due due) override;
+
+ private:
+  // pass_through.cc
+  Task<void> pass_through(net::Exchange& exchange, Call call, std::shared_ptr<agents::Route> route);
+  Task<void> forward(net::Exchange& exchange, Call call, std::shared_ptr<agents::Route> route, agents::Lease lease);
+  Task<Result<agents::Lease>> wait_for_slot(net::Exchange& exchange, std::shared_ptr<agents::Route> route,
+                                            Preference preference);
+  Task<Result<net::ClientConnection>> open(agents::Target& target, Duration timeout);
+
+  // journaled.cc
+  Task<void> journaled(net::Exchange& exchange, Call call, std::shared_ptr<agents::Route> route);
+  Task<Result<void>> take_body(net::Exchange& exchange, Inbound& inbound);
+  Task<Result<void>> accept(const Inbound& inbound, const std::optional<agents::Lease>& lease);
+  Task<void> carry(net::Exchange& exchange, Inbound& inbound, std::optional<agents::Lease> lease,
+                   std::shared_ptr<Waiter> waiter);
+  Task<std::optional<Waiter::Grant>> await_turn(net::Exchange& exchange, const Inbound& inbound,
+                                                std::shared_ptr<Waiter> waiter, SteadyTime deadline);
+  Task<Result<void>> answer_pending(net::Exchange& exchange, const Inbound& inbound);
+  Duration patience_of(const Inbound& inbound) const;
+  Outgoing outgoing(const Inbound& inbound, uint32_t number) const;
+
+  // settle.cc
+  enum class Settled { completed, pending, dead, given_up };
+  Task<Settled> settle(RequestId id, Scope scope, std::shared_ptr<const core::AgentSpec> spec, Attempt& attempt,
+                       uint32_t failures);
+  using Write = std::function<Task<Result<void>>()>;
+  Task<bool> write_until_durable(Write write, net::Exchange* client, std::string id_text);
+  Task<Settled> settle_answer(RequestId id, Scope scope, Attempt& attempt, net::Exchange* client);
+  Task<bool> begin(RequestId id, Scope scope, requests::AttemptRecord record);
+
+  // housekeeping.cc
+  Task<void> keep_house();
+  Task<void> expire_all();
+  Duration retention_of(const Scope& scope, const std::string& agent) const;
+
+  AttemptParts attempt_parts() { return {parts_, options_, pool_}; }
+
+  Parts parts_;
+  Options options_;
+  net::Pool pool_;
+  Dispatcher dispatcher_;
+  TaskGroup tasks_;
+  Notifier stopping_;
+};
+
+/// `00-<32 hex>-<16 hex>-02`: a new trace with random ids, not sampled (W3C Trace Context level 2).
+std::string make_traceparent(Random& random);
+
+}  // namespace gantry::proxy
