@@ -1,0 +1,173 @@
+#include "core/core.h"
+
+namespace gantry::core {
+namespace {
+
+json::Object object_of(const std::map<std::string, std::string>& texts) {
+  json::Object object;
+  for (const auto& [key, value] : texts) object[key] = value;
+  return object;
+}
+
+json::Array array_of(const std::vector<std::string>& texts) {
+  json::Array array;
+  for (const std::string& text : texts) array.emplace_back(text);
+  return array;
+}
+
+json::Object health_json(const Health& health) {
+  json::Object object;
+  object["kind"] = to_string(health.kind);
+  if (health.kind == Health::Kind::http) object["endpoint"] = health.endpoint;
+  object["interval"] = format_duration(health.interval);
+  object["timeout"] = format_duration(health.timeout);
+  object["retries"] = health.retries;
+  object["grace"] = format_duration(health.grace);
+  return object;
+}
+
+json::Object persistence_json(const Persistence& persistence) {
+  const Backoff& backoff = persistence.retry.backoff;
+  json::Object retry;
+  retry["policy"] = to_string(backoff.policy);
+  retry["max"] = persistence.retry.max;
+  retry["initial"] = format_duration(backoff.initial);
+  retry["cap"] = format_duration(backoff.cap);
+  json::Object object;
+  object["enabled"] = persistence.enabled;
+  object["methods"] = array_of(persistence.methods);
+  object["retry"] = std::move(retry);
+  object["retention"] = format_duration(persistence.retention);
+  return object;
+}
+
+json::Object resources_json(const Resources& resources) {
+  json::Object object;
+  object["memory"] = format_bytes(resources.memory);
+  object["cpu"] = format_cpu(resources.cpu);
+  object["pids"] = resources.pids;
+  object["tmp"] = format_bytes(resources.tmp);
+  object["workspace"] = format_bytes(resources.workspace);
+  return object;
+}
+
+// A text that a loader with substitution reads back as it is.
+std::string escape_dollars(std::string_view text) {
+  std::string out;
+  for (char c : text) out.append(c == '$' ? 2 : 1, c);
+  return out;
+}
+
+std::string yaml_scalar(const json::Value& value) {
+  const auto* text = value.if_string();
+  return text ? yaml::quote_if_needed(escape_dollars({text->data(), text->size()})) : json::serialize(value);
+}
+
+void append_yaml(std::string& out, const json::Object& object, size_t indent) {
+  for (const auto& member : object) {
+    out.append(indent, ' ');
+    out += yaml::quote_if_needed({member.key().data(), member.key().size()}) + ":";
+    const json::Value& value = member.value();
+    if (const json::Array* array = value.if_array()) {
+      // Lists of a spec hold texts only, so they stay on their line.
+      std::string_view separator = " [";
+      for (const json::Value& item : *array) {
+        out.append(separator).append(yaml_scalar(item));
+        separator = ", ";
+      }
+      out += array->empty() ? " []\n" : "]\n";
+    } else if (const json::Object* inner = value.if_object(); inner && !inner->empty()) {
+      out += "\n";
+      append_yaml(out, *inner, indent + 2);
+    } else {
+      out += " " + yaml_scalar(value) + "\n";
+    }
+  }
+}
+
+struct FlagRow {
+  std::string_view field;
+  std::string_view flag;
+};
+// Both sides as in `gantry deploy --help`.
+constexpr FlagRow flag_rows[] = {
+    {"metadata.name", "--name"},
+    {"metadata.labels", "--label"},
+    {"spec.command", "--command"},
+    {"spec.workdir", "--workdir"},
+    {"spec.env", "--env"},
+    {"spec.port", "--port"},
+    {"spec.replicas", "--replicas"},
+    {"spec.concurrency", "--concurrency"},
+    {"spec.resources.memory", "--memory"},
+    {"spec.resources.cpu", "--cpu"},
+    {"spec.resources.pids", "--pids"},
+    {"spec.resources.tmp", "--tmp"},
+    {"spec.resources.workspace", "--workspace"},
+    {"spec.health.endpoint", "--health"},
+    {"spec.timeout", "--request-timeout"},
+    {"spec.grace", "--grace"},
+    {"spec.persistence.retry.max", "--retries"},
+    {"spec.persistence.enabled", "--no-persistence"},
+    {"spec.public", "--public"},
+};
+
+}  // namespace
+
+std::string_view to_string(Health::Kind kind) { return kind == Health::Kind::http ? "http" : "tcp"; }
+
+bool Persistence::covers(std::string_view method) const {
+  return enabled && std::ranges::find(methods, method) != methods.end();
+}
+
+std::string_view flag_of(std::string_view field) {
+  for (const FlagRow& row : flag_rows) {
+    bool inside = field.starts_with(row.field) && field.size() > row.field.size() && field[row.field.size()] == '.';
+    if (field == row.field || inside) return row.flag;
+  }
+  return {};
+}
+
+json::Object spec_json(const AgentSpec& spec) {
+  json::Object object;
+  object["command"] = array_of(spec.command);
+  if (!spec.workdir.empty()) object["workdir"] = spec.workdir;
+  object["env"] = object_of(spec.env);
+  object["port"] = spec.port;
+  object["replicas"] = spec.replicas;
+  object["resources"] = resources_json(spec.resources);
+  object["health"] = health_json(spec.health);
+  object["persistence"] = persistence_json(spec.persistence);
+  object["concurrency"] = spec.concurrency;
+  object["timeout"] = format_duration(spec.timeout);
+  object["grace"] = format_duration(spec.grace);
+  object["public"] = spec.exposure == Exposure::public_path;
+  return object;
+}
+
+json::Object resource_json(const AgentSpec& spec) {
+  json::Object metadata;
+  metadata["name"] = spec.name;
+  if (!spec.labels.empty()) metadata["labels"] = object_of(spec.labels);
+  json::Object object;
+  object["apiVersion"] = "gantry/v1";
+  object["kind"] = "Agent";
+  object["metadata"] = std::move(metadata);
+  object["spec"] = spec_json(spec);
+  return object;
+}
+
+std::string canonical_json(const AgentSpec& spec) {
+  auto text = json::canonical(resource_json(spec));
+  // Every number of a spec has at most 32 bits, so each has an exact form.
+  GANTRY_CHECK(text.has_value());
+  return *std::move(text);
+}
+
+std::string to_yaml(const AgentSpec& spec) {
+  std::string out;
+  append_yaml(out, resource_json(spec), 0);
+  return out;
+}
+
+}  // namespace gantry::core

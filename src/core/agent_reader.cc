@@ -1,0 +1,359 @@
+#include "core/agent_reader.h"
+
+#include <algorithm>
+
+#include "crypto/crypto.h"
+
+namespace gantry::core {
+namespace {
+
+using namespace std::chrono_literals;
+
+// The ranges of SPEC section 3. Lower ends are what can work at all, upper ends catch typing errors.
+constexpr Range<uint32_t> port_range{1, 65535};
+constexpr Range<uint32_t> replica_range{0, 1000};
+constexpr Range<uint32_t> concurrency_range{1, 100'000};
+constexpr Range<uint32_t> pid_range{8, 4'194'304};
+constexpr Range<uint32_t> probe_retry_range{1, 100};
+constexpr Range<uint32_t> attempt_range{1, 1000};
+constexpr Range<Bytes> memory_range{mebibytes(4), gibibytes(16 * 1024)};
+constexpr Range<Bytes> disk_range{kibibytes(64), gibibytes(16 * 1024)};
+constexpr Range<MilliCpu> cpu_range{{10}, {1'024'000}};
+constexpr Range<Duration> probe_interval_range{100ms, 24h};
+constexpr Range<Duration> probe_timeout_range{10ms, 10min};
+constexpr Range<Duration> probe_grace_range{0s, 24h};
+constexpr Range<Duration> retry_initial_range{1ms, 24h};
+constexpr Range<Duration> retry_cap_range{1ms, 24h * 7};
+constexpr Range<Duration> retention_range{1min, 24h * 3650};
+constexpr Range<Duration> timeout_range{10ms, 24h * 7};
+constexpr Range<Duration> grace_range{0s, 1h};
+constexpr size_t max_arguments = 1024;
+constexpr size_t max_variables = 1024;
+constexpr size_t max_labels = 64;
+
+// What an agent can be; this version runs the first.
+constexpr std::string_view kinds[] = {"command", "image", "model", "flow"};
+constexpr std::string_view later_fields[] = {
+    "instructions", "input",   "output",  "tools",    "permissions", "limits", "memory",   "net",
+    "depends_on",   "volumes", "secrets", "triggers", "budget",      "rootfs", "webhooks", "schedule"};
+
+constexpr Choice<Health::Kind> probe_kinds[] = {{"http", Health::Kind::http}, {"tcp", Health::Kind::tcp}};
+constexpr Choice<Backoff::Policy> policies[] = {{"exponential", Backoff::Policy::exponential},
+                                                {"linear", Backoff::Policy::linear},
+                                                {"fixed", Backoff::Policy::fixed}};
+
+bool is_method(std::string_view text) {
+  return !text.empty() && text.size() <= 32 &&
+         std::ranges::all_of(text, [](char c) { return (c >= 'A' && c <= 'Z') || c == '-' || c == '_'; });
+}
+
+std::string to_upper(std::string_view text) {
+  std::string out(text);
+  for (char& c : out)
+    if (c >= 'a' && c <= 'z') c = static_cast<char>(c - 'a' + 'A');
+  return out;
+}
+
+bool is_label_text(std::string_view text, std::string_view also) {
+  auto alphanumeric = [](char c) { return (c >= 'a' && c <= 'z') || (c >= 'A' && c <= 'Z') || (c >= '0' && c <= '9'); };
+  if (text.empty() || text.size() > 63 || !alphanumeric(text.front()) || !alphanumeric(text.back())) return false;
+  return std::ranges::all_of(text, [&](char c) { return alphanumeric(c) || also.find(c) != also.npos; });
+}
+
+// A name as it could be meant: lower case, other characters as dashes.
+std::string proposed_name(std::string_view text) {
+  std::string out;
+  for (char c : to_lower(text)) {
+    bool good = (c >= 'a' && c <= 'z') || (c >= '0' && c <= '9');
+    if (good || (!out.empty() && out.back() != '-')) out += good ? c : '-';
+  }
+  out.resize(std::min<size_t>(out.size(), 63));
+  while (out.ends_with('-')) out.pop_back();
+  return out;
+}
+
+void read_labels(Reading& reading, Fields& metadata, std::map<std::string, std::string>& labels) {
+  const yaml::Entry* entry = metadata.take("labels");
+  if (!entry) return;
+  std::string path = metadata.path_of("labels");
+  Fields shape(reading, entry->value, path, entry->key_span);  // reports what is no map
+  if (entry->value.entries.size() > max_labels)
+    reading.report(Rule::GS0303, entry->key_span, path,
+                   fmt::format("there are {} labels; an agent may have {}", entry->value.entries.size(), max_labels));
+  for (const yaml::Entry& label : entry->value.entries) {
+    std::string field = path + "." + label.key;
+    auto value = read_argument(reading, label.value, field);
+    if (!is_label_text(label.key, "-_./"))
+      reading.report(Rule::GS0307, label.key_span, field,
+                     fmt::format("`{}` cannot be the key of a label", clip(label.key)),
+                     "use letters, digits, `-`, `_`, `.` and `/`, at most 63 characters");
+    else if (value && !value->empty() && !is_label_text(*value, "-_."))
+      reading.report(Rule::GS0307, label.value.span, field,
+                     fmt::format("`{}` cannot be the value of a label", clip(*value)),
+                     "use letters, digits, `-`, `_` and `.`, at most 63 characters");
+    else if (value)
+      labels[label.key] = *value;
+  }
+}
+
+}  // namespace
+
+const yaml::Node* read_name(Reading& reading, Fields& fields, std::string& out) {
+  fields.require("name", "give the agent a name: it is its address, `/agent/NAME`");
+  std::string name;
+  const yaml::Node* node = fields.read_text("name", name);
+  if (!node) return nullptr;
+  if (is_name(name)) {
+    out = name;
+    return node;
+  }
+  std::string proposed = proposed_name(name);
+  reading.report(Rule::GS0301, node->span, fields.path_of("name"), fmt::format("`{}` is not a valid name", clip(name)),
+                 proposed.empty() ? "use lower-case letters, digits and `-`, at most 63 characters"
+                                  : fmt::format("use lower-case letters, digits and `-`, such as `{}`", proposed));
+  return nullptr;
+}
+
+void read_metadata(Reading& reading, Fields& resource, std::string& name, std::map<std::string, std::string>& labels) {
+  resource.require("metadata", "add `metadata: { name: NAME }`");
+  const yaml::Entry* entry = resource.take("metadata");
+  if (!entry) return;
+  Fields metadata(reading, entry->value, "metadata", entry->key_span);
+  read_name(reading, metadata, name);
+  read_labels(reading, metadata, labels);
+  metadata.finish();
+}
+
+void AgentReader::read(Fields& fields, AgentSpec& out, const yaml::Span& place) {
+  if (!read_kind(fields, place)) return;
+  read_command(fields, out);
+  read_workdir(fields, out);
+  read_env(fields, out);
+  uint32_t port = out.port;
+  fields.read_integer("port", port, port_range);
+  out.port = static_cast<uint16_t>(port);
+  fields.read_integer("replicas", out.replicas, replica_range);
+  read_resources(fields, out);
+  read_health(fields, out);
+  read_persistence(fields, out);
+  fields.read_integer("concurrency", out.concurrency, concurrency_range);
+  fields.read_duration("timeout", out.timeout, timeout_range);
+  fields.read_duration("grace", out.grace, grace_range);
+  bool is_public = out.exposure == Exposure::public_path;
+  fields.read_boolean("public", is_public);
+  out.exposure = is_public ? Exposure::public_path : Exposure::keyed;
+  for (std::string_view field : later_fields) fields.refuse_later(field);
+  if (dialect_ == Dialect::deployment) fields.refuse_later("dependencies");
+  fields.finish();
+}
+
+// False if the agent is of a kind that this version does not run: its other fields say nothing then.
+bool AgentReader::read_kind(Fields& fields, const yaml::Span& place) {
+  std::vector<std::pair<std::string_view, const yaml::Entry*>> given;
+  for (std::string_view kind : kinds) {
+    if (!fields.has(kind)) continue;
+    given.emplace_back(kind, fields.take(kind));
+  }
+  if (given.empty()) {
+    fields.require("command", "say what the agent is, such as `command: [python3, app.py]`");
+    return true;
+  }
+  auto at = [&](const yaml::Entry* entry) { return entry->key_span ? entry->key_span : place; };
+  if (given.size() > 1) {
+    auto [kind, entry] = given[1];
+    reading_.report(Rule::GS0206, at(entry), fields.path_of(kind),
+                    fmt::format("an agent has either `{}` or `{}`", given[0].first, kind), "remove one of them");
+    return false;
+  }
+  auto [kind, entry] = given[0];
+  if (kind == "command") return true;
+  reading_.report(Rule::GS0502, at(entry), fields.path_of(kind),
+                  fmt::format("this version does not support agents with `{}`", kind),
+                  "use `command`: a program that listens on $PORT");
+  return false;
+}
+
+void AgentReader::read_command(Fields& fields, AgentSpec& out) {
+  const yaml::Entry* entry = fields.take("command");
+  if (!entry) return;
+  const yaml::Node& node = entry->value;
+  std::string path = fields.path_of("command");
+  auto refuse = [&](std::string message, std::string help) {
+    reading_.report(Rule::GS0305, node.span ? node.span : entry->key_span, path, std::move(message), std::move(help));
+  };
+  std::vector<std::string> words;
+  if (node.kind == yaml::Kind::list) {
+    for (size_t i = 0; i < node.items.size(); ++i)
+      if (auto word = read_argument(reading_, node.items[i], fmt::format("{}.{}", path, i))) words.push_back(*word);
+    if (words.size() < node.items.size()) return;
+  } else if (node.kind == yaml::Kind::scalar) {
+    auto text = read_argument(reading_, node, path);
+    if (!text) return;
+    auto split = split_command(*text);
+    if (!split) return refuse(split.error().reason(), "close the quote, or write a list: [program, argument]");
+    words = std::move(*split);
+  } else {
+    reading_.report(Rule::GS0203, node.span ? node.span : entry->key_span, path,
+                    fmt::format("{} must be a list or text, not {}", reading_.name_of(path), yaml::kind_name(node)),
+                    "write `command: [python3, app.py]`");
+    return;
+  }
+  if (words.empty() || words[0].empty())
+    return refuse("the command names no program", "write `command: [python3, app.py]`");
+  if (words.size() > max_arguments)
+    return refuse(fmt::format("the command has {} words; it may have {}", words.size(), max_arguments), "");
+  out.command = std::move(words);
+}
+
+void AgentReader::read_workdir(Fields& fields, AgentSpec& out) {
+  std::string text;
+  const yaml::Node* node = fields.read_text("workdir", text);
+  if (!node) return;
+  std::string path = fields.path_of("workdir");
+  if (!read_argument(reading_, *node, path)) return;
+  auto refuse = [&](std::string message, std::string help) {
+    reading_.report(Rule::GS0308, node->span, path, std::move(message), std::move(help));
+  };
+  if (text.empty()) return refuse("the workdir is empty", "name a directory, or remove the line");
+  if (text.starts_with("sha256:") && !crypto::parse_content_address(text))
+    return refuse(fmt::format("`{}` is not the digest of a workdir", clip(text)),
+                  "it is `sha256:` and 64 lower-case hex digits");
+  out.workdir = text;
+}
+
+void AgentReader::read_env(Fields& fields, AgentSpec& out) {
+  const yaml::Entry* entry = fields.take("env");
+  if (!entry) return;
+  std::string path = fields.path_of("env");
+  Fields shape(reading_, entry->value, path, entry->key_span);  // reports what is no map
+  if (entry->value.entries.size() > max_variables)
+    reading_.report(
+        Rule::GS0303, entry->key_span, path,
+        fmt::format("there are {} variables; an agent may have {}", entry->value.entries.size(), max_variables));
+  for (const yaml::Entry& variable : entry->value.entries) {
+    std::string field = path + "." + variable.key;
+    auto refuse = [&](std::string message, std::string help) {
+      reading_.report(Rule::GS0306, variable.key_span, field, std::move(message), std::move(help));
+    };
+    auto value = read_argument(reading_, variable.value, field);
+    if (!is_variable_name(variable.key))
+      refuse(fmt::format("`{}` cannot be the name of a variable", clip(variable.key)),
+             "use letters, digits and `_`, no digit first");
+    else if (variable.key == "PORT")
+      refuse("`PORT` is set by Gantry", "use the field `port`");
+    else if (variable.key.starts_with("GANTRY_"))
+      refuse(fmt::format("`{}` is reserved: names with GANTRY_ are set by Gantry", clip(variable.key)),
+             "use another name");
+    else if (value)
+      out.env[variable.key] = *value;
+  }
+}
+
+void AgentReader::read_resources(Fields& fields, AgentSpec& out) {
+  const yaml::Entry* entry = fields.take("resources");
+  if (!entry) return;
+  Fields resources(reading_, entry->value, fields.path_of("resources"), entry->key_span);
+  resources.read_bytes("memory", out.resources.memory, memory_range);
+  resources.read_cpu("cpu", out.resources.cpu, cpu_range);
+  resources.read_integer("pids", out.resources.pids, pid_range);
+  resources.read_bytes("tmp", out.resources.tmp, disk_range);
+  resources.read_bytes("workspace", out.resources.workspace, disk_range);
+  resources.finish();
+}
+
+void AgentReader::read_health(Fields& fields, AgentSpec& out) {
+  const yaml::Entry* entry = fields.take(dialect_ == Dialect::agent ? "health" : "healthCheck");
+  if (!entry) return;
+  Fields health(reading_, entry->value, fields.path_of(entry->key), entry->key_span);
+  const yaml::Node* kind = health.read_choice("kind", out.health.kind, probe_kinds);
+  const yaml::Node* endpoint = health.read_text("endpoint", out.health.endpoint);
+  health.read_duration("interval", out.health.interval, probe_interval_range);
+  health.read_duration("timeout", out.health.timeout, probe_timeout_range);
+  health.read_integer("retries", out.health.retries, probe_retry_range);
+  health.read_duration("grace", out.health.grace, probe_grace_range);
+  check_probe(health, out.health, kind, endpoint);
+  health.finish();
+}
+
+void AgentReader::check_probe(const Fields& health, Health& out, const yaml::Node* kind, const yaml::Node* endpoint) {
+  std::string kind_path = health.path_of("kind");
+  std::string path = health.path_of("endpoint");
+  if (endpoint) {
+    const std::string& text = out.endpoint;
+    bool printable = std::ranges::all_of(text, [](char c) { return c > ' ' && c < 0x7f; });
+    if (!text.starts_with('/') || text.size() > 2048 || !printable || text.find('#') != text.npos)
+      reading_.report(Rule::GS0308, endpoint->span, path, fmt::format("`{}` is not the path of a URL", clip(text)),
+                      "it starts with `/` and has no spaces, such as `/health`");
+    else if (kind && out.kind == Health::Kind::tcp)
+      reading_.report(Rule::GS0309, endpoint->span, path, fmt::format("{} needs an HTTP probe", reading_.name_of(path)),
+                      "remove `kind: tcp`, or the endpoint");
+    out.kind = Health::Kind::http;
+  } else if (kind && out.kind == Health::Kind::http) {
+    reading_.report(Rule::GS0309, kind->span, kind_path, "an HTTP probe needs an endpoint", "add `endpoint: /health`");
+  }
+}
+
+void AgentReader::read_persistence(Fields& fields, AgentSpec& out) {
+  const yaml::Entry* entry = fields.take("persistence");
+  if (!entry) return;
+  Fields persistence(reading_, entry->value, fields.path_of("persistence"), entry->key_span);
+  persistence.read_boolean("enabled", out.persistence.enabled);
+  read_methods(persistence, out.persistence);
+  if (dialect_ == Dialect::deployment)
+    persistence.read_choice("retryPolicy", out.persistence.retry.backoff.policy, policies);
+  read_retry(persistence, out.persistence.retry);
+  persistence.read_duration("retention", out.persistence.retention, retention_range);
+  persistence.finish();
+}
+
+void AgentReader::read_methods(Fields& persistence, Persistence& out) {
+  const yaml::Entry* entry = persistence.take("methods");
+  if (!entry) return;
+  const yaml::Node& node = entry->value;
+  std::string path = persistence.path_of("methods");
+  if (node.kind != yaml::Kind::list) {
+    reading_.report(Rule::GS0203, node.span ? node.span : entry->key_span, path,
+                    fmt::format("{} must be a list, not {}", reading_.name_of(path), yaml::kind_name(node)),
+                    "write `methods: [POST, PUT]`");
+    return;
+  }
+  if (node.items.empty() && out.enabled)
+    reading_.report(Rule::GS0309, entry->key_span, path, "persistence is enabled for no method",
+                    "name methods, or write `enabled: false`");
+  std::vector<std::string> methods;
+  for (size_t i = 0; i < node.items.size(); ++i) {
+    std::string field = fmt::format("{}.{}", path, i);
+    auto text = read_argument(reading_, node.items[i], field);
+    if (!text) continue;
+    std::string method = to_upper(*text);
+    if (!is_method(method) || method == "CONNECT" || method == "TRACE")
+      reading_.report(Rule::GS0310, node.items[i].span, field,
+                      fmt::format("`{}` is not a method that can be forwarded", clip(*text)),
+                      "use words such as POST, PUT, PATCH and DELETE");
+    else
+      methods.push_back(method);
+  }
+  std::ranges::sort(methods);
+  auto doubles = std::ranges::unique(methods);
+  methods.erase(doubles.begin(), doubles.end());
+  out.methods = std::move(methods);
+}
+
+void AgentReader::read_retry(Fields& persistence, Retry& out) {
+  const yaml::Entry* entry = persistence.take("retry");
+  if (!entry) return;
+  std::string path = persistence.path_of("retry");
+  Fields retry(reading_, entry->value, path, entry->key_span);
+  retry.read_choice("policy", out.backoff.policy, policies);
+  retry.read_integer("max", out.max, attempt_range);
+  const yaml::Node* initial = retry.read_duration("initial", out.backoff.initial, retry_initial_range);
+  const yaml::Node* cap = retry.read_duration("cap", out.backoff.cap, retry_cap_range);
+  if ((initial || cap) && out.backoff.cap < out.backoff.initial)
+    reading_.report(Rule::GS0309, (cap ? cap : initial)->span, path + (cap ? ".cap" : ".initial"),
+                    fmt::format("the cap {} is below the initial delay {}", format_duration(out.backoff.cap),
+                                format_duration(out.backoff.initial)),
+                    "give a cap that is at least the initial delay");
+  retry.finish();
+}
+
+}  // namespace gantry::core

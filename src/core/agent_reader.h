@@ -1,0 +1,39 @@
+// Reads one agent: the `spec` of kind Agent, or one item of `spec.agents` of kind AgentDeployment.
+#pragma once
+
+#include "core/fields.h"
+
+namespace gantry::core {
+
+/// How the fields of an agent are called: AgentDeployment has healthCheck, retryPolicy and dependencies.
+enum class Dialect { agent, deployment };
+
+/// Reads the fields of an agent into `out`, except name and labels. `place` is where missing fields are
+/// reported. Takes its fields from `fields` and finishes it.
+class AgentReader {
+ public:
+  AgentReader(Reading& reading, Dialect dialect) : reading_(reading), dialect_(dialect) {}
+  void read(Fields& fields, AgentSpec& out, const yaml::Span& place);
+
+ private:
+  bool read_kind(Fields& fields, const yaml::Span& place);
+  void read_command(Fields& fields, AgentSpec& out);
+  void read_workdir(Fields& fields, AgentSpec& out);
+  void read_env(Fields& fields, AgentSpec& out);
+  void read_resources(Fields& fields, AgentSpec& out);
+  void read_health(Fields& fields, AgentSpec& out);
+  void check_probe(const Fields& health, Health& out, const yaml::Node* kind, const yaml::Node* endpoint);
+  void read_persistence(Fields& fields, AgentSpec& out);
+  void read_methods(Fields& persistence, Persistence& out);
+  void read_retry(Fields& persistence, Retry& out);
+
+  Reading& reading_;
+  Dialect dialect_;
+};
+
+/// Reads `metadata`: the name, which is checked, and the labels.
+void read_metadata(Reading& reading, Fields& resource, std::string& name, std::map<std::string, std::string>& labels);
+/// Reads and checks a name; nullptr, with a report, if it is missing or not valid.
+const yaml::Node* read_name(Reading& reading, Fields& fields, std::string& out);
+
+}  // namespace gantry::core

@@ -1,0 +1,211 @@
+// From text to agents: the documents of a source, their kinds, and what may not be twice.
+#include <algorithm>
+#include <tuple>
+
+#include "core/agent_reader.h"
+
+namespace gantry::core {
+namespace {
+
+constexpr std::string_view known_kinds[] = {"Agent", "AgentDeployment"};
+constexpr std::string_view later_kinds[] = {"Workflow", "Flow",   "Tool",    "Plugin",
+                                            "Policy",   "Secret", "Trigger", "ModelRoute"};
+constexpr std::string_view versions[] = {"gantry/v1", "agentainer/v1"};
+
+Rule rule_of(yaml::Problem::What what) {
+  switch (what) {
+    case yaml::Problem::What::syntax:
+      return Rule::GS0101;
+    case yaml::Problem::What::limit:
+      return Rule::GS0102;
+    case yaml::Problem::What::duplicate_key:
+      return Rule::GS0103;
+    case yaml::Problem::What::unsupported:
+      return Rule::GS0104;
+  }
+  return Rule::GS0101;
+}
+
+class ResourceReader {
+ public:
+  explicit ResourceReader(Reading& reading) : reading_(reading) {}
+
+  std::vector<AgentSpec> agents;
+
+  void read(const yaml::Node& document) {
+    Fields resource(reading_, document, "", document.span);
+    if (document.kind != yaml::Kind::map) return;
+    std::string version = read_version(resource);
+    std::string kind = read_kind(resource);
+    if (kind == "Agent") return read_agent(resource, version);
+    if (kind == "AgentDeployment") return read_deployment(resource);
+  }
+
+ private:
+  std::string read_version(Fields& resource) {
+    resource.require("apiVersion", "add `apiVersion: gantry/v1`");
+    std::string version;
+    const yaml::Node* node = resource.read_text("apiVersion", version);
+    if (!node || std::ranges::find(versions, version) != std::end(versions)) return version;
+    reading_.report(Rule::GS0204, node->span, "apiVersion", fmt::format("there is no apiVersion `{}`", clip(version)),
+                    "write `apiVersion: gantry/v1`");
+    return version;
+  }
+
+  std::string read_kind(Fields& resource) {
+    resource.require("kind", "add `kind: Agent`");
+    std::string kind;
+    const yaml::Node* node = resource.read_text("kind", kind);
+    if (!node || std::ranges::find(known_kinds, kind) != std::end(known_kinds)) return kind;
+    if (std::ranges::find(later_kinds, kind) != std::end(later_kinds)) {
+      reading_.report(Rule::GS0502, node->span, "kind",
+                      fmt::format("this version does not support resources of kind `{}`", kind),
+                      "remove the resource; `Agent` and `AgentDeployment` are supported");
+      return kind;
+    }
+    auto near = closest(kind, known_kinds);
+    reading_.report(Rule::GS0205, node->span, "kind", fmt::format("there is no kind `{}`", clip(kind)),
+                    near ? fmt::format("did you mean `{}`?", *near) : "the kinds are `Agent` and `AgentDeployment`");
+    return kind;
+  }
+
+  void read_agent(Fields& resource, const std::string& version) {
+    size_t before = reading_.mistakes;
+    if (version == "agentainer/v1")
+      reading_.report(Rule::GS0204, resource.take("apiVersion")->value.span, "apiVersion",
+                      "agentainer/v1 has no kind `Agent`", "write `apiVersion: gantry/v1`");
+    AgentSpec agent;
+    read_metadata(reading_, resource, agent.name, agent.labels);
+    resource.require("spec", "add `spec:` with at least `command`");
+    if (const yaml::Entry* spec = resource.take("spec")) {
+      Fields fields(reading_, spec->value, "spec", spec->key_span);
+      if (spec->value.kind == yaml::Kind::map || spec->value.kind == yaml::Kind::null)
+        AgentReader(reading_, Dialect::agent).read(fields, agent, spec->key_span);
+    }
+    resource.finish();
+    keep(std::move(agent), name_place(resource), "metadata.name", before);
+  }
+
+  void read_deployment(Fields& resource) {
+    std::string name;
+    std::map<std::string, std::string> labels;
+    read_metadata(reading_, resource, name, labels);
+    resource.require("spec", "add `spec: { agents: [...] }`");
+    if (const yaml::Entry* entry = resource.take("spec")) {
+      Fields spec(reading_, entry->value, "spec", entry->key_span);
+      spec.require("agents", "list the agents of the deployment");
+      if (const yaml::Entry* list = spec.take("agents")) read_deployed(*list, labels);
+      spec.finish();
+    }
+    resource.finish();
+  }
+
+  void read_deployed(const yaml::Entry& list, const std::map<std::string, std::string>& labels) {
+    if (list.value.kind != yaml::Kind::list) {
+      reading_.report(Rule::GS0203, list.value.span ? list.value.span : list.key_span, "spec.agents",
+                      fmt::format("`agents` must be a list, not {}", yaml::kind_name(list.value)),
+                      "start each agent with `- name: NAME`");
+      return;
+    }
+    for (size_t i = 0; i < list.value.items.size(); ++i) {
+      const yaml::Node& item = list.value.items[i];
+      size_t before = reading_.mistakes;
+      AgentSpec agent;
+      agent.labels = labels;
+      std::string path = fmt::format("spec.agents.{}", i);
+      Fields fields(reading_, item, path, item.span);
+      if (item.kind != yaml::Kind::map) continue;
+      const yaml::Node* name = read_name(reading_, fields, agent.name);
+      AgentReader(reading_, Dialect::deployment).read(fields, agent, item.span);
+      keep(std::move(agent), name ? name->span : item.span, path + ".name", before);
+    }
+  }
+
+  static yaml::Span name_place(Fields& resource) {
+    const yaml::Entry* metadata = resource.take("metadata");
+    const yaml::Entry* name = metadata ? metadata->value.find("name") : nullptr;
+    return name ? name->value.span : yaml::Span{};
+  }
+
+  // Keeps an agent that is right in itself, if no other has its name.
+  void keep(AgentSpec agent, const yaml::Span& place, const std::string& path, size_t before) {
+    if (!agent.name.empty()) {
+      auto [first, is_new] = lines_.emplace(agent.name, place.line);
+      if (!is_new)
+        reading_.report(Rule::GS0207, place, path, fmt::format("there are two agents with the name `{}`", agent.name),
+                        fmt::format("the other one is on line {}; rename one of them", first->second));
+    }
+    if (reading_.mistakes == before) agents.push_back(std::move(agent));
+  }
+
+  Reading& reading_;
+  std::map<std::string, uint32_t> lines_;  // of each agent's name
+};
+
+// Reading goes by field; people read files from top to bottom.
+void sort_by_place(std::vector<Diagnostic>& diagnostics) {
+  // The index keeps the order of mistakes at one place; std::stable_sort is built on a deprecated call.
+  std::vector<std::tuple<uint32_t, uint32_t, size_t>> order;
+  for (size_t i = 0; i < diagnostics.size(); ++i)
+    order.emplace_back(diagnostics[i].span.line, diagnostics[i].span.column, i);
+  std::ranges::sort(order);
+  std::vector<Diagnostic> sorted;
+  for (auto [line, column, i] : order) sorted.push_back(std::move(diagnostics[i]));
+  diagnostics = std::move(sorted);
+}
+
+// Reads one document that does not come from a file.
+std::vector<AgentSpec> read_made(const AgentSpec& spec, Reading& reading) {
+  ResourceReader reader(reading);
+  reader.read(yaml::from_json(resource_json(spec)));
+  return std::move(reader.agents);
+}
+
+}  // namespace
+
+Parsed parse_resources(const Source& source, const ParseOptions& options) {
+  Parsed parsed;
+  yaml::Parsed tree = yaml::parse(source.text, {.max_bytes = max_source_size.count, .max_documents = max_resources});
+  for (yaml::Problem& problem : tree.problems)
+    parsed.diagnostics.push_back({.rule = rule_of(problem.what),
+                                  .message = std::move(problem.message),
+                                  .file = source.file,
+                                  .span = problem.span,
+                                  .field = "",
+                                  .help = std::move(problem.help)});
+  Substitution substitution(options.environment, source.file, parsed.diagnostics);
+  for (yaml::Node& document : tree.documents) substitution.apply(document);
+
+  Reading reading{source.file, parsed.diagnostics, &substitution};
+  if (tree.documents.empty() && tree.problems.empty())
+    reading.report(Rule::GS0105, {}, "", "the text describes no resource",
+                   "start with `apiVersion: gantry/v1` and `kind: Agent`");
+  ResourceReader reader(reading);
+  for (const yaml::Node& document : tree.documents) reader.read(document);
+  // A problem of the text may belong to any agent.
+  if (tree.problems.empty()) parsed.agents = std::move(reader.agents);
+  sort_by_place(parsed.diagnostics);
+  return parsed;
+}
+
+std::vector<Diagnostic> validate_agent_spec(const AgentSpec& spec) {
+  std::vector<Diagnostic> diagnostics;
+  Reading reading{"", diagnostics, nullptr, FieldStyle::flag};
+  read_made(spec, reading);
+  return diagnostics;
+}
+
+Result<AgentSpec> spec_from_json(std::string_view text) {
+  auto value = json::parse(text, {.max_bytes = 4 * max_source_size.count});
+  if (!value) return fail(Code::data_loss, "stored spec: {}", value.error().reason());
+  std::vector<Diagnostic> diagnostics;
+  Reading reading{"", diagnostics};
+  ResourceReader reader(reading);
+  reader.read(yaml::from_json(*value));
+  if (!diagnostics.empty()) return fail(Code::data_loss, "stored spec: {}", diagnostics[0].message);
+  if (reader.agents.size() != 1)
+    return fail(Code::data_loss, "stored spec: it describes {} agents", reader.agents.size());
+  return std::move(reader.agents[0]);
+}
+
+}  // namespace gantry::core
