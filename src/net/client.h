@@ -11,7 +11,7 @@
 
 namespace gantry::net {
 
-class Exchange;
+class Connection;
 class ClientState;  // private: client_state.h
 
 /// Bounds of one client connection.
@@ -71,7 +71,7 @@ class ClientConnection {
   void close();
 
  private:
-  friend class Exchange;
+  friend class Connection;
   friend class Pool;
   std::unique_ptr<ClientState> state_;
 };
@@ -100,7 +100,6 @@ class Pool {
  private:
   struct Shelf;
   IoThreads& threads_;
-  PoolOptions options_;
   std::vector<std::shared_ptr<Shelf>> shelves_;
 };
 

@@ -2,6 +2,7 @@
 #pragma once
 
 #include <functional>
+#include <optional>
 #include <string>
 #include <string_view>
 
@@ -48,8 +49,8 @@ class HttpClient {
 
   /// Sends and reads the whole answer. On an I/O thread.
   Task<Result<IncomingResponse>> request(OutgoingRequest request);
-  /// Sends and returns a connection whose next call is `read_head`: for streams, or bodies in pieces
-  /// (`framing` chunked or length: then call `send_body` and `finish` first).
+  /// Sends and returns a connection whose next call is `read_head`. With `framing` none, or length of `request.body`, all
+  /// is sent; else the caller calls `send_body` and `finish` first.
   Task<Result<ClientConnection>> open(OutgoingRequest request, Framing framing);
 
   /// What a stream of a blocking call does with each piece; an error ends the call with it.
@@ -65,6 +66,9 @@ class HttpClient {
   Result<IncomingResponse> request_blocking(OutgoingRequest request) { return request_blocking(std::move(request), Streams()); }
 
  private:
+  Task<Result<IncomingResponse>> exchange(OutgoingRequest request, Streams streams);
+  Task<void> exchange_into(std::optional<Result<IncomingResponse>>& slot, OutgoingRequest request, Streams streams);
+
   Options options_;
 };
 

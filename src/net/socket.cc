@@ -140,6 +140,10 @@ Socket::~Socket() {
   intrusive_ptr_release(stream_);
 }
 
+void Socket::release() {
+  if (stream_ != nullptr) intrusive_ptr_release(std::exchange(stream_, nullptr));
+}
+
 Result<Socket> Socket::adopt(Executor executor, int fd) {
   GANTRY_TRY(StreamRef stream, Stream::adopt(executor, fd));
   return Socket(stream.get());

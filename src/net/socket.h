@@ -72,6 +72,8 @@ class Socket {
   void set_deadline(SteadyTime at);
 
   Stream& stream() { return *stream_; }
+  /// Forgets the stream without closing it: somebody else holds it now.
+  void release();
 
  private:
   Stream* stream_ = nullptr;  // counted
