@@ -40,19 +40,35 @@ const Unit* find_unit(const std::array<Unit, N>& units, std::string_view name) {
   return nullptr;
 }
 
-// The number at the start of text, and what follows it.
+// The number at the start of text, and what follows it. Whole and fraction apart, since a double
+// holds only 53 bits: 104 days in nanoseconds.
 struct Number {
-  double value;
+  uint64_t whole;
+  double fraction;
   std::string_view rest;
+
+  // The number times a unit, rounded; nullopt above `most`.
+  std::optional<uint64_t> times(uint64_t unit, uint64_t most) const {
+    uint64_t result = 0;
+    auto part = static_cast<uint64_t>(std::llround(fraction * static_cast<double>(unit)));
+    if (__builtin_mul_overflow(whole, unit, &result) || __builtin_add_overflow(result, part, &result)) return {};
+    if (result > most) return {};
+    return result;
+  }
 };
 
 std::optional<Number> leading_number(std::string_view text) {
-  size_t end = 0;
-  while (end < text.size() && ((text[end] >= '0' && text[end] <= '9') || text[end] == '.')) ++end;
-  double value = 0;
-  auto [stop, error] = std::from_chars(text.data(), text.data() + end, value);
-  if (end == 0 || error != std::errc() || stop != text.data() + end) return std::nullopt;
-  return Number{value, text.substr(end)};
+  size_t point = 0;
+  while (point < text.size() && text[point] >= '0' && text[point] <= '9') ++point;
+  size_t end = point;
+  if (end < text.size() && text[end] == '.')
+    for (++end; end < text.size() && text[end] >= '0' && text[end] <= '9';) ++end;
+  if (end == 0 || end == point + 1) return {};  // `5.` and `.` are no numbers
+  Number number{0, 0, text.substr(end)};
+  if (point > 0 && std::from_chars(text.data(), text.data() + point, number.whole).ec != std::errc()) return {};
+  if (end > point && std::from_chars(text.data() + point, text.data() + end, number.fraction).ec != std::errc())
+    return {};
+  return number;
 }
 
 }  // namespace
@@ -63,7 +79,8 @@ Result<Duration> parse_duration(std::string_view text) {
   };
   if (text == "0") return Duration{0};
   if (text.empty()) return bad();
-  double total = 0;
+  constexpr uint64_t most = INT64_MAX;
+  uint64_t total = 0;
   for (std::string_view rest = text; !rest.empty();) {
     auto number = leading_number(rest);
     if (!number) return bad();
@@ -71,11 +88,12 @@ Result<Duration> parse_duration(std::string_view text) {
     while (length < number->rest.size() && number->rest[length] >= 'a' && number->rest[length] <= 'z') ++length;
     const Unit* unit = find_unit(duration_units, number->rest.substr(0, length));
     if (!unit) return bad();
-    total += number->value * static_cast<double>(unit->size);
+    auto part = number->times(unit->size, most - total);
+    if (!part) return fail(Code::invalid, "the duration '{}' is above 292 years", text.substr(0, 64));
+    total += *part;
     rest = number->rest.substr(length);
   }
-  if (total > 9e18) return fail(Code::invalid, "the duration '{}' is above 292 years", text.substr(0, 64));
-  return Duration(static_cast<int64_t>(std::llround(total)));
+  return Duration(static_cast<int64_t>(total));
 }
 
 std::string format_duration(Duration value) {
@@ -113,9 +131,9 @@ Result<Bytes> parse_bytes(std::string_view text) {
   auto number = leading_number(text);
   const Unit* unit = number ? find_unit(byte_units, number->rest) : nullptr;
   if (!unit) return fail(Code::invalid, "'{}' is not a size such as 512Mi, 2Gi or 100M", text.substr(0, 64));
-  double value = number->value * static_cast<double>(unit->size);
-  if (value > 9e18) return fail(Code::invalid, "the size '{}' is too large", text.substr(0, 64));
-  return Bytes{static_cast<uint64_t>(std::llround(value))};
+  auto value = number->times(unit->size, INT64_MAX);
+  if (!value) return fail(Code::invalid, "the size '{}' is too large", text.substr(0, 64));
+  return Bytes{*value};
 }
 
 std::string format_bytes(Bytes value) {
@@ -141,10 +159,10 @@ Result<MilliCpu> parse_cpu(std::string_view text) {
   auto number = leading_number(text);
   if (!number || (!number->rest.empty() && number->rest != "m"))
     return fail(Code::invalid, "'{}' is not a CPU share such as 500m, 0.5 or 2", text.substr(0, 64));
-  double milli = number->rest == "m" ? number->value : number->value * 1000;
-  if (milli < 1 || milli > 1'024'000)
+  auto milli = number->times(number->rest == "m" ? 1 : 1000, 1'024'000);
+  if (!milli || *milli == 0)
     return fail(Code::invalid, "the CPU share '{}' is not between 1m and 1024", text.substr(0, 64));
-  return MilliCpu{static_cast<uint32_t>(std::lround(milli))};
+  return MilliCpu{static_cast<uint32_t>(*milli)};
 }
 
 std::string format_cpu(MilliCpu value) {
@@ -180,6 +198,9 @@ Result<Time> parse_time(std::string_view text) {
   if (year < 0 || month < 1 || day < 1 || !date.ok() || hour < 0 || hour > 23 || minute < 0 || minute > 59 ||
       second < 0 || second > 60)
     return bad();
+  // What 64 bits of nanoseconds hold, with room for an offset.
+  if (year < 1678 || year > 2261)
+    return fail(Code::invalid, "the time '{}' is not between the years 1678 and 2261", text.substr(0, 64));
   Time result = Time(std::chrono::sys_days(date)) + std::chrono::hours(hour) + std::chrono::minutes(minute) +
                 std::chrono::seconds(second);
   size_t at = 19;
