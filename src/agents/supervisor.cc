@@ -1,0 +1,507 @@
+#include "agents/supervisor.h"
+
+#include <algorithm>
+
+namespace gantry::agents {
+namespace {
+
+/// Serves, or may serve soon: worth keeping until its successor is ready.
+bool is_serving(const SupervisedInstance& instance) {
+  switch (instance.phase) {
+    case Phase::launching:
+    case Phase::probing:
+    case Phase::ready:
+    case Phase::freezing:
+    case Phase::paused:
+    case Phase::thawing:
+      return true;
+    default:
+      return false;
+  }
+}
+
+bool is_failure(StopCause cause) { return cause == StopCause::not_ready || cause == StopCause::unhealthy; }
+
+}  // namespace
+
+std::string_view to_string(Intent intent) {
+  switch (intent) {
+    case Intent::run:
+      return "run";
+    case Intent::pause:
+      return "pause";
+    case Intent::stop:
+      return "stop";
+    case Intent::remove:
+      return "remove";
+  }
+  return "stop";
+}
+
+std::optional<Intent> intent_from_string(std::string_view text) {
+  for (Intent intent : {Intent::run, Intent::pause, Intent::stop, Intent::remove})
+    if (to_string(intent) == text) return intent;
+  return std::nullopt;
+}
+
+InstanceStatus SupervisedInstance::status() const {
+  switch (phase) {
+    case Phase::idle:
+      return InstanceStatus::exited;
+    case Phase::backoff:
+      return InstanceStatus::backoff;
+    case Phase::launching:
+    case Phase::probing:
+    case Phase::thawing:
+      return InstanceStatus::starting;
+    case Phase::ready:
+      return InstanceStatus::ready;
+    case Phase::freezing:
+    case Phase::paused:
+      return InstanceStatus::paused;
+    case Phase::draining:
+    case Phase::stopping:
+      return is_failure(cause) ? InstanceStatus::unready : InstanceStatus::stopping;
+  }
+  return InstanceStatus::exited;
+}
+
+Supervisor::Supervisor(SupervisorSettings settings, Random& random, std::function<InstanceId()> make_id)
+    : settings_(settings), random_(random), make_id_(std::move(make_id)) {}
+
+SupervisedInstance* Supervisor::find(InstanceId id, uint64_t generation) {
+  for (SupervisedInstance& instance : instances_)
+    if (instance.id == id && instance.generation == generation) return &instance;
+  return nullptr;
+}
+
+// ---- Events ----------------------------------------------------------------------------------
+
+void Supervisor::found(FoundInstance found, Moment now) {
+  SupervisedInstance instance{
+      .id = found.id, .replica = found.replica, .revision = found.revision, .restarts = found.restarts};
+  if (found.program.has_value()) {
+    instance.generation = 1;
+    instance.pid = found.program->pid;
+    instance.started_at = found.program->started_at;
+    instance.started_steady = now.steady;
+    // It may or may not be frozen; freezing and thawing are harmless if it is so already.
+    instance.phase = Phase::paused;
+    instance.is_found = true;
+  }
+  instances_.push_back(std::move(instance));
+}
+
+void Supervisor::want(const Wanted& wanted, Moment now) {
+  wanted_ = wanted;
+  wanted_known_ = true;
+  reconcile(now);
+}
+
+void Supervisor::restart(Moment now) {
+  for (SupervisedInstance& instance : instances_) instance.restart_wanted = instance.has_program();
+  hurry(now);
+}
+
+void Supervisor::hurry(Moment now) {
+  for (SupervisedInstance& instance : instances_) {
+    instance.failures = 0;
+    if (instance.phase == Phase::backoff) instance.deadline = now.steady;
+  }
+  reconcile(now);
+}
+
+void Supervisor::started(InstanceId id, uint64_t generation, int64_t pid, Moment now) {
+  SupervisedInstance* instance = find(id, generation);
+  if (instance == nullptr || instance->phase != Phase::launching) return;
+  instance->phase = Phase::probing;
+  instance->pid = pid;
+  instance->started_at = now.wall;
+  instance->started_steady = now.steady;
+  instance->deadline = now.steady + wanted_.ready_within;
+  instance->next_probe = now.steady;
+  reconcile(now);
+}
+
+void Supervisor::start_failed(InstanceId id, uint64_t generation, std::string reason, Moment now) {
+  SupervisedInstance* instance = find(id, generation);
+  if (instance == nullptr || instance->phase != Phase::launching) return;
+  back_off(*instance, std::move(reason), now);
+  reconcile(now);
+}
+
+void Supervisor::probed(InstanceId id, uint64_t generation, ProbeResult result, Moment now) {
+  SupervisedInstance* instance = find(id, generation);
+  if (instance == nullptr || !instance->probe_runs) return;
+  instance->probe_runs = false;
+  if (instance->phase != Phase::probing && instance->phase != Phase::ready) return;
+  instance->checked_at = now.wall;
+  const bool healthy = result.outcome == ProbeResult::Outcome::healthy;
+  instance->failed_probes = healthy ? 0 : instance->failed_probes + 1;
+  instance->last_probe = std::move(result);
+  const bool starts = instance->phase == Phase::probing && !healthy;
+  instance->next_probe = now.steady + (starts ? startup_probe_delay(*instance, now) : wanted_.probe_interval);
+  if (healthy && instance->phase == Phase::probing) become_ready(*instance, now);
+  reconcile(now);
+}
+
+void Supervisor::drained(InstanceId id, Moment now) {
+  for (SupervisedInstance& instance : instances_)
+    if (instance.id == id && instance.phase == Phase::draining) instance.deadline = now.steady;
+  reconcile(now);
+}
+
+void Supervisor::frozen(InstanceId id, uint64_t generation, Result<> result, Moment now) {
+  SupervisedInstance* instance = find(id, generation);
+  if (instance == nullptr || instance->phase != Phase::freezing) return;
+  instance->phase = Phase::paused;
+  // It gets no requests either way; that it still uses the processor must be seen.
+  if (!result.has_value()) instance->reason = "not frozen: " + result.error().reason();
+  reconcile(now);
+}
+
+void Supervisor::thawed(InstanceId id, uint64_t generation, Result<> result, Moment now) {
+  SupervisedInstance* instance = find(id, generation);
+  if (instance == nullptr || instance->phase != Phase::thawing) return;
+  if (!result.has_value()) {
+    instance->reason = "not resumed: " + result.error().reason();
+    stop(*instance, StopCause::unhealthy);
+  } else {
+    instance->phase = instance->was_ready ? Phase::ready : Phase::probing;
+    instance->deadline = now.steady + wanted_.ready_within;
+    instance->next_probe = now.steady;
+    instance->failed_probes = 0;
+    if (instance->was_ready) instance->reason.clear();
+  }
+  reconcile(now);
+}
+
+void Supervisor::exited(InstanceId id, uint64_t generation, std::string reason, Moment now) {
+  SupervisedInstance* instance = find(id, generation);
+  if (instance == nullptr || !instance->has_program()) return;
+  act(Action::Kind::close, *instance);
+  const StopCause cause = instance->cause;
+  if (cause == StopCause::none || is_failure(cause)) {
+    // Our own reason says more than the exit code of a program that we ended.
+    back_off(*instance, cause == StopCause::none ? std::move(reason) : instance->reason, now);
+  } else {
+    instance->phase = Phase::idle;
+    instance->failures = 0;
+    instance->reason = cause == StopCause::restart ? "" : "stopped";
+  }
+  instance->pid = 0;
+  instance->started_at.reset();
+  instance->ready_at.reset();
+  instance->cause = StopCause::none;
+  instance->restart_wanted = false;
+  reconcile(now);
+}
+
+void Supervisor::tick(Moment now) { reconcile(now); }
+
+// ---- Steps of one instance -------------------------------------------------------------------
+
+void Supervisor::launch(SupervisedInstance& instance) {
+  ++instance.generation;
+  if (instance.failures > 0) ++instance.restarts;
+  instance.phase = Phase::launching;
+  instance.was_ready = false;
+  instance.probe_runs = false;
+  instance.failed_probes = 0;
+  act(Action::Kind::start, instance);
+}
+
+void Supervisor::become_ready(SupervisedInstance& instance, Moment now) {
+  instance.phase = Phase::ready;
+  instance.reason.clear();
+  instance.ready_at = now.wall;
+  instance.ready_steady = now.steady;
+  act(Action::Kind::open, instance);
+}
+
+void Supervisor::drain(SupervisedInstance& instance, StopCause cause, Moment now) {
+  instance.phase = Phase::draining;
+  instance.cause = cause;
+  const bool taken_over = cause == StopCause::outdated || cause == StopCause::surplus;
+  instance.deadline = now.steady + (taken_over ? wanted_.rollout_drain : wanted_.drain);
+  act(Action::Kind::drain, instance);
+}
+
+void Supervisor::stop(SupervisedInstance& instance, StopCause cause) {
+  instance.phase = Phase::stopping;
+  instance.cause = cause;
+  act(Action::Kind::stop, instance);
+  actions_.back().grace = wanted_.grace;
+}
+
+void Supervisor::freeze_or_thaw(SupervisedInstance& instance) {
+  const bool thaws = wanted_.intent == Intent::run;
+  instance.is_found = false;
+  instance.phase = thaws ? Phase::thawing : Phase::freezing;
+  act(thaws ? Action::Kind::thaw : Action::Kind::freeze, instance);
+}
+
+void Supervisor::back_off(SupervisedInstance& instance, std::string reason, Moment now) {
+  const bool was_healthy =
+      instance.ready_at.has_value() && now.steady - instance.ready_steady >= settings_.restart_reset;
+  if (was_healthy) instance.failures = 0;
+  ++instance.failures;
+  instance.reason = std::move(reason);
+  instance.phase = Phase::backoff;
+  instance.deadline = now.steady + settings_.restart.delay(instance.failures, random_);
+}
+
+void Supervisor::act(Action::Kind kind, const SupervisedInstance& instance) {
+  actions_.push_back({.kind = kind,
+                      .instance = instance.id,
+                      .generation = instance.generation,
+                      .replica = instance.replica,
+                      .revision = instance.revision});
+}
+
+Duration Supervisor::startup_probe_delay(const SupervisedInstance& instance, Moment now) const {
+  return std::clamp<Duration>((now.steady - instance.started_steady) / 8, settings_.startup_probe_min,
+                              settings_.startup_probe_max);
+}
+
+// ---- Reconciling -----------------------------------------------------------------------------
+
+bool Supervisor::is_surplus(const SupervisedInstance& instance) const {
+  return instance.replica >= wanted_.replicas || wanted_.intent == Intent::remove;
+}
+
+bool Supervisor::successor_is_ready(const SupervisedInstance& instance) const {
+  return std::ranges::any_of(instances_, [&](const SupervisedInstance& other) {
+    return other.replica == instance.replica && !is_outdated(other) && other.phase == Phase::ready;
+  });
+}
+
+StopCause Supervisor::end_of(const SupervisedInstance& instance) const {
+  if (wanted_.intent == Intent::stop || wanted_.intent == Intent::remove) return StopCause::verb;
+  if (is_surplus(instance)) return StopCause::surplus;
+  if (instance.restart_wanted) return StopCause::restart;
+  // An outdated instance that does not serve has nothing to be kept for. A paused one waits for the resume.
+  const bool keeps_serving = instance.phase == Phase::ready || wanted_.intent == Intent::pause;
+  if (is_outdated(instance) && (!keeps_serving || successor_is_ready(instance))) return StopCause::outdated;
+  return StopCause::none;
+}
+
+void Supervisor::reconcile(Moment now) {
+  if (!wanted_known_) return;
+  // Each pass makes progress in a finite order (end, forget, add, start), so this ends.
+  for (bool changed = true; changed;) {
+    changed = false;
+    for (SupervisedInstance& instance : instances_) changed |= advance(instance, now);
+    changed |= retire_idle();
+    changed |= add_missing();
+  }
+}
+
+bool Supervisor::advance(SupervisedInstance& instance, Moment now) {
+  const bool due = instance.deadline <= now.steady;
+  switch (instance.phase) {
+    case Phase::idle:
+      if (wanted_.intent != Intent::run || is_surplus(instance) || is_outdated(instance)) return false;
+      launch(instance);
+      return true;
+    case Phase::backoff:
+      if (wanted_.intent != Intent::run)
+        instance.phase = Phase::idle;
+      else if (due && !is_surplus(instance) && !is_outdated(instance))
+        launch(instance);
+      else
+        return false;
+      return true;
+    case Phase::probing:
+    case Phase::ready:
+      return advance_probed(instance, now);
+    case Phase::draining:
+      if (!due) return false;
+      stop(instance, instance.cause);
+      return true;
+    case Phase::paused:
+      if (const StopCause cause = end_of(instance); cause != StopCause::none)
+        stop(instance, cause);
+      else if (wanted_.intent == Intent::run || instance.is_found)
+        freeze_or_thaw(instance);
+      else
+        return false;
+      return true;
+    case Phase::launching:
+    case Phase::freezing:
+    case Phase::thawing:
+    case Phase::stopping:
+      return false;
+  }
+  return false;
+}
+
+bool Supervisor::advance_probed(SupervisedInstance& instance, Moment now) {
+  const bool is_ready = instance.phase == Phase::ready;
+  if (const StopCause cause = end_of(instance); cause != StopCause::none) {
+    is_ready ? drain(instance, cause, now) : stop(instance, cause);
+    return true;
+  }
+  if (wanted_.intent == Intent::pause) {
+    instance.was_ready = is_ready;
+    freeze_or_thaw(instance);
+    return true;
+  }
+  if (is_ready && instance.failed_probes >= wanted_.probe_retries) {
+    instance.reason =
+        fmt::format("not healthy: {} ({} probes in a row)", instance.last_probe.detail, instance.failed_probes);
+    drain(instance, StopCause::unhealthy, now);
+    return true;
+  }
+  if (!is_ready && instance.deadline <= now.steady) {
+    instance.reason =
+        fmt::format("not ready: {} for {}", instance.last_probe.detail, format_duration(wanted_.ready_within));
+    stop(instance, StopCause::not_ready);
+    return true;
+  }
+  if (instance.probe_runs || instance.next_probe > now.steady) return false;
+  instance.probe_runs = true;
+  act(Action::Kind::probe, instance);
+  return true;
+}
+
+bool Supervisor::retire_idle() {
+  const size_t removed = std::erase_if(instances_, [&](const SupervisedInstance& instance) {
+    if (instance.has_program() || (!is_surplus(instance) && !is_outdated(instance))) return false;
+    act(Action::Kind::forget, instance);
+    return true;
+  });
+  return removed > 0;
+}
+
+uint32_t Supervisor::surging() const {
+  uint32_t count = 0;
+  for (const SupervisedInstance& instance : instances_) {
+    const bool beside_another = std::ranges::any_of(instances_, [&](const SupervisedInstance& other) {
+      return other.replica == instance.replica && is_outdated(other) && is_serving(other);
+    });
+    if (!is_outdated(instance) && instance.phase != Phase::ready && beside_another) ++count;
+  }
+  return count;
+}
+
+bool Supervisor::needs_instance(uint32_t replica, uint32_t& surging) const {
+  bool older_lives = false;
+  bool older_serves = false;
+  for (const SupervisedInstance& instance : instances_) {
+    if (instance.replica != replica) continue;
+    if (!is_outdated(instance)) return false;
+    older_lives |= instance.has_program();
+    older_serves |= is_serving(instance);
+  }
+  // One that is ending still has the workspace: its successor waits for it.
+  if (older_lives && !older_serves) return false;
+  if (!older_lives) return true;
+  if (surging >= settings_.surge) return false;
+  ++surging;
+  return true;
+}
+
+bool Supervisor::add_missing() {
+  if (wanted_.intent != Intent::run) return false;
+  bool added = false;
+  uint32_t count = surging();
+  for (uint32_t replica = 0; replica < wanted_.replicas; ++replica) {
+    if (!needs_instance(replica, count)) continue;
+    instances_.push_back({.id = make_id_(), .replica = replica, .revision = wanted_.revision});
+    added = true;
+  }
+  return added;
+}
+
+// ---- What comes out --------------------------------------------------------------------------
+
+std::vector<Action> Supervisor::take_actions() { return std::exchange(actions_, {}); }
+
+std::optional<SteadyTime> Supervisor::next_deadline() const {
+  std::optional<SteadyTime> next;
+  const auto consider = [&](SteadyTime time) { next = next.has_value() ? std::min(*next, time) : time; };
+  for (const SupervisedInstance& instance : instances_) {
+    if (instance.phase == Phase::backoff || instance.phase == Phase::probing || instance.phase == Phase::draining)
+      consider(instance.deadline);
+    const bool is_probed = instance.phase == Phase::probing || instance.phase == Phase::ready;
+    if (is_probed && !instance.probe_runs) consider(instance.next_probe);
+  }
+  return next;
+}
+
+uint32_t Supervisor::ready() const {
+  uint32_t count = 0;
+  for (uint32_t replica = 0; replica < wanted_.replicas; ++replica)
+    count += std::ranges::any_of(instances_, [&](const SupervisedInstance& instance) {
+      return instance.replica == replica && instance.phase == Phase::ready;
+    });
+  return count;
+}
+
+uint32_t Supervisor::restarts() const {
+  uint32_t sum = 0;
+  for (const SupervisedInstance& instance : instances_) sum += instance.restarts;
+  return sum;
+}
+
+bool Supervisor::at_rest() const {
+  return std::ranges::none_of(instances_, [](const SupervisedInstance& instance) {
+    return instance.has_program() || instance.phase == Phase::backoff;
+  });
+}
+
+bool Supervisor::settled() const {
+  switch (wanted_.intent) {
+    case Intent::stop:
+    case Intent::remove:
+      return at_rest();
+    case Intent::pause:
+      return std::ranges::all_of(instances_, [](const SupervisedInstance& instance) {
+        return instance.phase == Phase::paused || !instance.has_program();
+      });
+    case Intent::run:
+      break;
+  }
+  uint32_t current = 0;
+  for (const SupervisedInstance& instance : instances_) {
+    if (instance.phase == Phase::draining || instance.phase == Phase::stopping) {
+      if (instance.cause != StopCause::outdated && instance.cause != StopCause::surplus) return false;
+    } else if (instance.phase != Phase::ready || is_outdated(instance)) {
+      return false;
+    } else {
+      ++current;
+    }
+  }
+  return current == wanted_.replicas;
+}
+
+AgentStatus Supervisor::status() const {
+  if (wanted_.intent == Intent::stop || wanted_.intent == Intent::remove || wanted_.replicas == 0)
+    return AgentStatus::stopped;
+  if (wanted_.intent == Intent::pause) return AgentStatus::paused;
+  const uint32_t ready_now = ready();
+  if (ready_now == wanted_.replicas) return AgentStatus::running;
+  uint32_t most_failures = 0;
+  for (const SupervisedInstance& instance : instances_)
+    if (instance.phase != Phase::ready) most_failures = std::max(most_failures, instance.failures);
+  const bool ends_by_failure =
+      std::ranges::any_of(instances_, [](const SupervisedInstance& instance) { return is_failure(instance.cause); });
+  if (ready_now == 0 && most_failures >= settings_.crash_loop_after) return AgentStatus::crash_loop;
+  return most_failures > 0 || ends_by_failure ? AgentStatus::degraded : AgentStatus::starting;
+}
+
+std::string Supervisor::reason() const {
+  if (wanted_.replicas == 0 && wanted_.intent == Intent::run) return "scaled to 0 replicas";
+  if (wanted_.intent == Intent::remove) return "being removed";
+  if (wanted_.intent == Intent::stop) return "";
+  for (const SupervisedInstance& instance : instances_)
+    if (instance.phase != Phase::ready && !instance.reason.empty() && instance.cause != StopCause::outdated)
+      return instance.reason;
+  const auto outdated = static_cast<size_t>(
+      std::ranges::count_if(instances_, [&](const SupervisedInstance& instance) { return is_outdated(instance); }));
+  if (outdated > 0) return fmt::format("rolling out: {} of {} replicas are left", outdated, wanted_.replicas);
+  return "";
+}
+
+}  // namespace gantry::agents
