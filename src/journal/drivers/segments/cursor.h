@@ -1,0 +1,43 @@
+// The sequential scan over the durable records; what readers, projectors and recovery use.
+#pragma once
+
+#include <deque>
+#include <span>
+#include <string>
+#include <vector>
+
+#include "journal/drivers/segments/catalog.h"
+
+namespace gantry::journal::segments {
+
+/// One thread at a time.
+class Cursor {
+ public:
+  Cursor(const Catalog& catalog, uint64_t from_seq) : catalog_(catalog), seq_(from_seq) {}
+  /// Starts at a frame that is known to be the first one behind `from_seq - 1`.
+  Cursor(const Catalog& catalog, uint64_t from_seq, SegmentPtr segment, uint64_t offset)
+      : catalog_(catalog), seq_(from_seq), segment_(std::move(segment)), offset_(offset) {}
+
+  /// See Reader::next.
+  Result<std::span<const Record>> next(size_t limit);
+  /// The smallest sequence that the next call can return.
+  uint64_t seq() const { return seq_; }
+
+ private:
+  bool position();
+  bool was_deleted(const Error& error);
+  Result<bool> fill();
+  Result<void> take(size_t limit);
+  Error bad_frame(FrameStatus status) const;
+
+  const Catalog& catalog_;
+  uint64_t seq_;
+  SegmentPtr segment_;
+  uint64_t offset_ = 0;  // of the next frame in segment_
+  std::string buffer_;   // bytes of segment_ from buffer_offset_
+  uint64_t buffer_offset_ = 0;
+  RecordMaker maker_;
+  std::vector<Record> records_;
+};
+
+}  // namespace gantry::journal::segments

@@ -1,0 +1,160 @@
+#include "journal/drivers/segments/recovery.h"
+
+#include <algorithm>
+#include <set>
+
+#include "journal/drivers/segments/cursor.h"
+#include "journal/drivers/segments/deletions.h"
+#include "journal/drivers/segments/inventory.h"
+
+namespace gantry::journal::segments {
+namespace {
+
+constexpr size_t replay_batch = 1'000;
+
+/// One recovery; `recover` tells its story.
+class Recovery {
+ public:
+  explicit Recovery(RecoveryParts parts) : parts_(std::move(parts)) {}
+
+  Result<Recovered> run() {
+    GANTRY_TRY_VOID(find_segments());
+    GANTRY_TRY_VOID(load_checkpoint());
+    GANTRY_TRY_VOID(find_log_end());
+    GANTRY_TRY_VOID(replay());
+    GANTRY_TRY_VOID(remove_leftovers());
+    return std::move(result_);
+  }
+
+ private:
+  Result<void> find_segments() {
+    GANTRY_TRY(Deletions deletions, Deletions::load(parts_.storage));
+    GANTRY_TRY(Inventory inventory, take_inventory(parts_.options, parts_.storage, deletions));
+    has_gaps_ = !deletions.empty();
+    for (SegmentPtr& segment : inventory.log) parts_.catalog.add(std::move(segment));
+    result_.prepared = std::move(inventory.prepared);
+    result_.next_number = inventory.next_number;
+    leftovers_ = std::move(inventory.leftovers);
+    return {};
+  }
+
+  // The newest one that is whole and that every fold accepts. A fold that it does not know starts empty and
+  // sees the whole log.
+  Result<void> load_checkpoint() {
+    GANTRY_TRY(auto names, parts_.checkpoints.list());
+    for (const std::string& name : names) {
+      auto loaded = parts_.checkpoints.load(name);
+      if (!loaded && loaded.error().id() == ErrorId::GR0104) return std::unexpected(std::move(loaded).error());
+      Result<void> usable;
+      if (!loaded) usable = std::unexpected(std::move(loaded).error());
+      if (usable && !checkpoint_) usable = restore(*loaded);
+      if (!usable) {
+        parts_.options.notify(Severity::warning, "a checkpoint is of no use: " + usable.error().reason());
+        continue;
+      }
+      (checkpoint_ ? result_.oldest_checkpoint : result_.newest_checkpoint) = loaded->seq;
+      if (!checkpoint_) checkpoint_ = *std::move(loaded);
+    }
+    if (!checkpoint_) {
+      for (Fold* fold : parts_.folds) fold->reset();
+      incomplete_.insert(parts_.folds.begin(), parts_.folds.end());
+      if (has_gaps_)
+        return fail(ErrorId::GR0103, "no checkpoint is usable, and parts of the log that they stood for were deleted");
+    }
+    return {};
+  }
+
+  Result<void> restore(const Checkpoint& checkpoint) {
+    incomplete_.clear();
+    for (Fold* fold : parts_.folds) {
+      auto state = std::ranges::find(checkpoint.folds, fold->name(), &FoldState::name);
+      fold->reset();
+      if (state == checkpoint.folds.end()) {
+        incomplete_.insert(fold);
+        continue;
+      }
+      if (auto restored = fold->restore(state->bytes); !restored)
+        return std::unexpected(std::move(restored).error().wrap(fold->name()));
+    }
+    return {};
+  }
+
+  uint64_t checkpoint_seq() const { return checkpoint_ ? checkpoint_->seq : 0; }
+
+  // What is read from here on is on the disk for good: a record that only the page cache holds could be
+  // shown to somebody and then be lost with the machine.
+  Result<void> find_log_end() {
+    SegmentPtr last = parts_.catalog.last();
+    result_.end.last_time = checkpoint_ ? checkpoint_->time : Time();
+    if (!last) return check_reaches_checkpoint(0);
+    result_.end.last_seq = last->last_seq();
+    if (std::shared_ptr<File> file = last->file()) {
+      GANTRY_TRY_VOID(file->sync());
+      GANTRY_TRY(FoundEnd found, find_end(*file, last->header(), scan_start(*last)));
+      GANTRY_TRY(uint64_t size, file->size());
+      if (!found.clean)
+        parts_.options.notify(Severity::info, fmt::format("cut an unfinished write off journal segment {} at {}",
+                                                          last->number(), found.extent.end));
+      last->advance(header_size, last->first_seq(), found.extent);
+      result_.end.last_seq = found.extent.last_seq;
+      result_.end.continues = found.clean && found.extent.end < size;
+    }
+    return check_reaches_checkpoint(result_.end.last_seq);
+  }
+
+  SegmentExtent scan_start(const Segment& last) const {
+    if (checkpoint_ && checkpoint_->segment == last.number() && checkpoint_->offset >= header_size)
+      return {.end = checkpoint_->offset, .last_seq = checkpoint_->seq};
+    return {.end = header_size, .last_seq = last.first_seq() - 1};
+  }
+
+  Result<void> check_reaches_checkpoint(uint64_t last_seq) const {
+    if (last_seq >= checkpoint_seq()) return {};
+    return fail(ErrorId::GR0103, "the log ends at record {} but a checkpoint was written behind record {}", last_seq,
+                checkpoint_seq());
+  }
+
+  Result<void> replay() {
+    if (!parts_.catalog.last()) return {};
+    Cursor cursor = first_record();
+    for (;;) {
+      GANTRY_TRY(auto batch, cursor.next(replay_batch));
+      if (batch.empty()) break;
+      for (const Record& record : batch) {
+        for (Fold* fold : parts_.folds)
+          if (record.seq > checkpoint_seq() || incomplete_.contains(fold)) fold->apply(record);
+        result_.end.last_time = std::max(result_.end.last_time, record.time);
+      }
+    }
+    if (cursor.seq() <= result_.end.last_seq)
+      return fail(ErrorId::GR0103, "records {} to {} are missing", cursor.seq(), result_.end.last_seq);
+    return {};
+  }
+
+  Cursor first_record() const {
+    if (!incomplete_.empty()) return Cursor(parts_.catalog, 1);
+    const uint64_t from = checkpoint_seq() + 1;
+    SegmentPtr segment = checkpoint_ ? parts_.catalog.find(checkpoint_->segment) : nullptr;
+    if (!segment) return Cursor(parts_.catalog, from);
+    return Cursor(parts_.catalog, from, segment, checkpoint_->offset);
+  }
+
+  Result<void> remove_leftovers() {
+    for (const std::string& name : leftovers_)
+      GANTRY_TRY_VOID(parts_.storage.remove(fmt::format("{}/{}", segment_directory, name)));
+    return parts_.storage.sync_directory(std::string(segment_directory));
+  }
+
+  RecoveryParts parts_;
+  Recovered result_;
+  std::vector<std::string> leftovers_;
+  bool has_gaps_ = false;  // retention deleted something
+  std::optional<Checkpoint> checkpoint_;
+  std::set<Fold*> incomplete_;  // not in the checkpoint
+};
+
+}  // namespace
+
+Result<Recovered> recover(RecoveryParts parts) { return Recovery(std::move(parts)).run(); }
+
+}  // namespace gantry::journal::segments
