@@ -139,5 +139,15 @@ class Resources(unittest.TestCase):
                         self.assertEqual(done.returncode, 0, done.stderr + done.stdout)
 
 
+class Diagnostics(unittest.TestCase):
+    def test_every_diagnostic_in_the_documents_is_one_of_the_golden_files(self):
+        folder = os.path.join(ROOT, "tests/golden/spec")
+        golden = "".join(read(os.path.join(folder, name)) for name in sorted(os.listdir(folder)))
+        for path, text in documents().items():
+            for _, _, block in FENCE.findall(text):
+                if block.startswith("error[GS"):
+                    self.assertIn(block, golden, path)
+
+
 if __name__ == "__main__":
     unittest.main()
