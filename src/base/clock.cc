@@ -1,6 +1,7 @@
 #include "base/clock.h"
 
 #include <sys/random.h>
+#include <unistd.h>
 
 #include <algorithm>
 #include <cerrno>
@@ -15,8 +16,14 @@ namespace {
 struct RandomBuffer {
   uint8_t bytes[4096];
   size_t used = sizeof bytes;
+  pid_t owner = 0;
 
   void take(std::span<uint8_t> out) {
+    // A fork copies the buffer: parent and child would make the same ids and keys.
+    if (pid_t self = ::getpid(); self != owner) {
+      owner = self;
+      used = sizeof bytes;
+    }
     while (!out.empty()) {
       if (used == sizeof bytes) refill();
       size_t part = std::min(out.size(), sizeof bytes - used);
@@ -62,9 +69,9 @@ void SystemRandom::fill(std::span<uint8_t> out) {
 }
 
 void SeededRandom::fill(std::span<uint8_t> out) {
+  constexpr uint64_t step = 0x9e3779b97f4a7c15;
   for (size_t i = 0; i < out.size();) {
-    state_ += 0x9e3779b97f4a7c15;
-    uint64_t z = state_;
+    uint64_t z = state_.fetch_add(step) + step;
     z = (z ^ (z >> 30)) * 0xbf58476d1ce4e5b9;
     z = (z ^ (z >> 27)) * 0x94d049bb133111eb;
     z ^= z >> 31;

@@ -1,6 +1,7 @@
 // Injected time and randomness: nothing else in the code base reads either [tidy].
 #pragma once
 
+#include <atomic>
 #include <chrono>
 #include <cstdint>
 #include <span>
@@ -37,36 +38,34 @@ class SystemClock final : public Clock {
   SteadyTime steady() override;
 };
 
-/// getrandom(2), buffered for each thread.
+/// getrandom(2), buffered for each thread; a forked child never repeats the bytes of its parent.
 class SystemRandom final : public Random {
  public:
   void fill(std::span<uint8_t> out) override;
 };
 
-/// A clock that only `advance` moves: for tests and the simulator.
+/// A clock that only `advance` moves: for tests and the simulator. Both times move together.
 class ManualClock final : public Clock {
  public:
-  explicit ManualClock(Time start = Time(std::chrono::seconds(1'700'000'000))) : now_(start) {}
-  Time now() override { return now_; }
-  SteadyTime steady() override { return steady_; }
-  void advance(Duration by) {
-    now_ += by;
-    steady_ += by;
-  }
+  explicit ManualClock(Time start = Time(std::chrono::seconds(1'700'000'000))) : start_(start) {}
+  Time now() override { return start_ + Duration(elapsed_.load()); }
+  SteadyTime steady() override { return SteadyTime(Duration(elapsed_.load())); }
+  void advance(Duration by) { elapsed_ += by.count(); }
 
  private:
-  Time now_;
-  SteadyTime steady_{};
+  const Time start_;
+  std::atomic<int64_t> elapsed_ = 0;
 };
 
-/// A seeded generator (SplitMix64): for tests and the simulator, never for secrets.
+/// A seeded generator (SplitMix64): for tests and the simulator, never for secrets. Thread-safe; which
+/// thread gets which bytes is up to them.
 class SeededRandom final : public Random {
  public:
   explicit SeededRandom(uint64_t seed) : state_(seed) {}
   void fill(std::span<uint8_t> out) override;
 
  private:
-  uint64_t state_;
+  std::atomic<uint64_t> state_;
 };
 
 }  // namespace gantry

@@ -31,6 +31,9 @@ std::optional<std::string_view> closest(std::string_view word, std::span<const s
   size_t limit = std::max<size_t>(1, word.size() / 3);
   std::optional<std::string_view> best;
   for (std::string_view candidate : candidates) {
+    // Also keeps the table small when the word is a whole file.
+    size_t longer = std::max(word.size(), candidate.size()), shorter = std::min(word.size(), candidate.size());
+    if (longer - shorter > limit) continue;
     size_t distance = edit_distance(word, candidate);
     if (distance <= limit && distance < std::max(word.size(), candidate.size())) {
       limit = distance == 0 ? 0 : distance - 1;

@@ -96,10 +96,20 @@ Result<Duration> parse_duration(std::string_view text) {
   return Duration(static_cast<int64_t>(total));
 }
 
+namespace {
+
+// Also of the most negative value, which has no positive twin.
+uint64_t magnitude(Duration value) {
+  auto count = static_cast<uint64_t>(value.count());
+  return value.count() < 0 ? 0 - count : count;
+}
+
+}  // namespace
+
 std::string format_duration(Duration value) {
   if (value.count() == 0) return "0s";
   std::string text = value.count() < 0 ? "-" : "";
-  auto rest = static_cast<uint64_t>(std::abs(value.count()));
+  uint64_t rest = magnitude(value);
   for (const Unit& unit : duration_units) {
     if (rest < unit.size) continue;
     text += fmt::format("{}{}", rest / unit.size, unit.name);
@@ -109,7 +119,7 @@ std::string format_duration(Duration value) {
 }
 
 std::string format_duration_short(Duration value) {
-  auto rest = static_cast<uint64_t>(std::abs(value.count()));
+  uint64_t rest = magnitude(value);
   if (rest < 1'000'000) return fmt::format("{}us", rest / 1000);
   std::string text;
   int parts = 0;
@@ -137,11 +147,14 @@ Result<Bytes> parse_bytes(std::string_view text) {
 }
 
 std::string format_bytes(Bytes value) {
-  if (value.count == 0) return "0";
-  for (const Unit& unit : byte_units)
-    if (unit.name != "K" && value.count % unit.size == 0)
-      return fmt::format("{}{}", value.count / unit.size, unit.name);
-  return fmt::format("{}", value.count);
+  // 2000000000 is 2G, not 1953125Ki; of equals the binary one comes first.
+  std::string shortest = fmt::format("{}", value.count);
+  for (const Unit& unit : byte_units) {
+    if (value.count == 0 || value.count % unit.size != 0 || unit.name == "K") continue;
+    std::string text = fmt::format("{}{}", value.count / unit.size, unit.name);
+    if (text.size() < shortest.size()) shortest = std::move(text);
+  }
+  return shortest;
 }
 
 std::string format_bytes_short(Bytes value) {
@@ -205,6 +218,7 @@ Result<Time> parse_time(std::string_view text) {
                 std::chrono::seconds(second);
   size_t at = 19;
   if (text[at] == '.') {
+    if (at + 1 == text.size() || text[at + 1] < '0' || text[at + 1] > '9') return bad();
     int64_t scale = 100'000'000;
     for (++at; at < text.size() && text[at] >= '0' && text[at] <= '9'; ++at, scale /= 10)
       result += Duration((text[at] - '0') * scale);
@@ -212,7 +226,7 @@ Result<Time> parse_time(std::string_view text) {
   if (at + 1 == text.size() && (text[at] == 'Z' || text[at] == 'z')) return result;
   if (at + 6 != text.size() || (text[at] != '+' && text[at] != '-') || text[at + 3] != ':') return bad();
   int offset_hours = number(at + 1, 2), offset_minutes = number(at + 4, 2);
-  if (offset_hours < 0 || offset_minutes < 0) return bad();
+  if (offset_hours < 0 || offset_hours > 23 || offset_minutes < 0 || offset_minutes > 59) return bad();
   Duration offset = std::chrono::hours(offset_hours) + std::chrono::minutes(offset_minutes);
   return text[at] == '+' ? result - offset : result + offset;
 }

@@ -35,7 +35,7 @@ std::string format_duration_short(Duration value);
 
 /// `512Mi`, `2Gi`, `64Ki`, `100M`, `1000`: binary (Ki Mi Gi Ti) or decimal (k M G T) suffix.
 Result<Bytes> parse_bytes(std::string_view text);
-/// The shortest exact spelling that `parse_bytes` reads back: `512Mi`.
+/// The shortest exact spelling that `parse_bytes` reads back: `512Mi`, `2G`.
 std::string format_bytes(Bytes value);
 /// For people, one decimal: `1.4 MiB`.
 std::string format_bytes_short(Bytes value);
@@ -47,7 +47,7 @@ std::string format_cpu(MilliCpu value);
 
 /// RFC 3339 in UTC with milliseconds: `2026-11-20T18:12:00.123Z`.
 std::string format_time(Time value);
-/// RFC 3339 with `Z` or an offset, with or without a fraction.
+/// RFC 3339 with `Z` or an offset, with or without a fraction; years 1700 to 2261.
 Result<Time> parse_time(std::string_view text);
 
 constexpr int64_t unix_ms(Time value) {

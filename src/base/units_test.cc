@@ -111,5 +111,22 @@ TEST(Time, RefusesDaysThatDoNotExistAndYearsThatDoNotFit) {
     EXPECT_FALSE(parse_time(text).has_value()) << text;
 }
 
+TEST(Bytes, AreWrittenInTheShortestExactForm) {
+  EXPECT_EQ(format_bytes({2'000'000'000}), "2G");
+  EXPECT_EQ(format_bytes({1'024'000}), "1024k");
+  EXPECT_EQ(format_bytes({1'000}), "1k");
+  EXPECT_EQ(format_bytes({1023}), "1023");
+  EXPECT_EQ(format_bytes({0}), "0");
+}
+
+TEST(Duration, TheMostNegativeOneIsWritten) {
+  EXPECT_EQ(format_duration(Duration::min()), "-106751d23h47m16s854ms775us808ns");
+}
+
+TEST(Time, RefusesAFractionWithoutDigitsAndOffsetsBeyondADay) {
+  for (std::string_view text : {"2023-01-01T00:00:00.Z", "2023-01-01T00:00:00+24:00", "2023-01-01T00:00:00+01:60"})
+    EXPECT_FALSE(parse_time(text).has_value()) << text;
+}
+
 }  // namespace
 }  // namespace gantry
