@@ -21,10 +21,10 @@ std::string clip(std::string_view text) {
   return std::string(text.substr(0, end)) + "…";
 }
 
-std::string list_words(const std::vector<std::string_view>& words) {
+std::string list_words(const std::vector<std::string_view>& words, std::string_view conjunction) {
   std::string out;
   for (size_t i = 0; i < words.size(); ++i) {
-    if (i > 0) out += i + 1 == words.size() ? " or " : ", ";
+    if (i > 0) out += i + 1 == words.size() ? fmt::format(" {} ", conjunction) : ", ";
     out += fmt::format("`{}`", words[i]);
   }
   return out;
@@ -75,6 +75,10 @@ void Fields::require(std::string_view key, std::string_view help) {
   // A node that is no map is reported already.
   if (!is_map_ || has(key)) return;
   known_.emplace(key);
+  offered_.emplace(key);
+  // `commnd: x` is one mistake: the unknown field, for which `finish` proposes this one.
+  for (const yaml::Entry& entry : node_.entries)
+    if (!known_.contains(entry.key) && closest(entry.key, std::span(&key, 1))) return;
   reading_.report(Rule::GS0202, place_, path_of(key), fmt::format("{} is missing", reading_.name_of(path_of(key))),
                   std::string(help));
 }
@@ -92,10 +96,12 @@ void Fields::report_type(std::string_view key, const yaml::Node& node, std::stri
                   std::move(help));
 }
 
-void Fields::report_range(std::string_view key, const yaml::Node& node, std::string_view least, std::string_view most) {
-  reading_.report(Rule::GS0303, place_of(node, place_), path_of(key),
-                  fmt::format("{} must be between {} and {}, not {}", reading_.name_of(path_of(key)), least, most,
-                              clip(node.text)));
+void Fields::report_range(std::string_view key, const yaml::Node& node, std::string_view least, std::string_view most,
+                          std::string help) {
+  reading_.report(
+      Rule::GS0303, place_of(node, place_), path_of(key),
+      fmt::format("{} must be between {} and {}, not {}", reading_.name_of(path_of(key)), least, most, clip(node.text)),
+      std::move(help));
 }
 
 void Fields::report_no_choice(std::string_view key, const yaml::Node& node,
@@ -103,7 +109,7 @@ void Fields::report_no_choice(std::string_view key, const yaml::Node& node,
   auto near = closest(node.text, words);
   reading_.report(
       Rule::GS0304, place_of(node, place_), path_of(key),
-      fmt::format("{} must be {}, not `{}`", reading_.name_of(path_of(key)), list_words(words), clip(node.text)),
+      fmt::format("{} must be {}, not `{}`", reading_.name_of(path_of(key)), list_words(words, "or"), clip(node.text)),
       near ? fmt::format("did you mean `{}`?", *near) : "");
 }
 
@@ -189,7 +195,8 @@ const yaml::Node* Fields::read_bytes(std::string_view key, Bytes& out, Range<Byt
     return nullptr;
   }
   if (*value < range.least || *value > range.most) {
-    report_range(key, *node, format_bytes(range.least), format_bytes(range.most));
+    report_range(key, *node, format_bytes(range.least), format_bytes(range.most),
+                 node->as_int() && *value < range.least ? fmt::format("did you mean `{}Mi`?", node->text) : "");
     return nullptr;
   }
   out = *value;
@@ -231,7 +238,7 @@ void Fields::finish() {
     reading_.report(
         Rule::GS0201, entry.key_span ? entry.key_span : place_, path_of(entry.key),
         fmt::format("{} has no field `{}`", where, clip(entry.key)),
-        near ? fmt::format("did you mean `{}`?", *near) : fmt::format("its fields are {}", list_words(candidates)));
+        near ? fmt::format("did you mean `{}`?", *near) : fmt::format("its fields are {}", list_words(candidates, "and")));
   }
 }
 

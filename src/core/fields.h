@@ -97,7 +97,8 @@ class Fields {
   void report_no_choice(std::string_view key, const yaml::Node& node, const std::vector<std::string_view>& words);
   const yaml::Node* scalar_of(std::string_view key, std::string_view expected);
   void report_type(std::string_view key, const yaml::Node& node, std::string_view expected);
-  void report_range(std::string_view key, const yaml::Node& node, std::string_view least, std::string_view most);
+  void report_range(std::string_view key, const yaml::Node& node, std::string_view least, std::string_view most,
+                    std::string help = "");
 
   Reading& reading_;
   const yaml::Node& node_;
@@ -114,7 +115,7 @@ std::optional<std::string> read_argument(Reading& reading, const yaml::Node& nod
 
 /// At most 64 characters of a text of the user, for messages.
 std::string clip(std::string_view text);
-/// `a`, `b` or `c`, with backticks.
-std::string list_words(const std::vector<std::string_view>& words);
+/// `a`, `b` or `c`, with backticks; the conjunction is `or` or `and`.
+std::string list_words(const std::vector<std::string_view>& words, std::string_view conjunction);
 
 }  // namespace gantry::core

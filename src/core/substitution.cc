@@ -2,6 +2,8 @@
 
 #include <algorithm>
 
+#include "core/fields.h"
+
 namespace gantry::core {
 namespace {
 
@@ -42,7 +44,7 @@ std::optional<std::string> Substitution::reference(const yaml::Node& scalar, std
   std::string_view name = inside.substr(0, mark);
   if (end == text.npos || !is_variable_name(name)) {
     std::string_view cause = end == text.npos ? "is never closed" : "is no substitution";
-    report(Rule::GS0402, scalar, fmt::format("`{}` {}", text.substr(0, std::min<size_t>(end + 1, 40)), cause),
+    report(Rule::GS0402, scalar, fmt::format("`{}` {}", clip(text.substr(0, end == text.npos ? end : end + 1)), cause),
            text.starts_with("${{") ? "expressions `${{ … }}` belong to flows; write `$${{` for the text itself"
                                    : "write `${NAME}` or `${NAME:-default}`, or `$$` for a dollar sign");
     return std::nullopt;

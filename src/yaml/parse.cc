@@ -243,6 +243,8 @@ class TreeBuilder final : public YAML::EventHandler {
       take_key(frame, std::move(node));
     } else {
       frame.has_key = false;
+      // `key:` with nothing: the next token is no place to point at.
+      if (node.kind == Kind::null && node.span.line != frame.key_span.line) node.span = frame.key_span;
       if (!frame.drop_value) frame.node.entries.push_back({std::move(frame.key), frame.key_span, std::move(node)});
     }
   }

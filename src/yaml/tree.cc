@@ -135,7 +135,7 @@ std::string_view kind_name(const Node& node) {
     case Type::string:
       break;
   }
-  return "a string";
+  return "text";
 }
 
 Node from_json(const json::Value& value) {

@@ -49,7 +49,7 @@ struct Node {
   std::string text;
   /// Written in quotes, as a block scalar or with the tag !!str: a string whatever it looks like.
   bool quoted = false;
-  /// The scalar; for a list or map its first character.
+  /// The scalar; for a list or map its first character; for `key:` without a value the key.
   Span span;
   std::vector<Node> items;     ///< of a list
   std::vector<Entry> entries;  ///< of a map, in the order of the source
@@ -71,7 +71,7 @@ struct Entry {
   Node value;
 };
 
-/// `a map`, `a list`, `a string`, `an integer`, `a number`, `a boolean`, `nothing`: for messages.
+/// `a map`, `a list`, `text`, `an integer`, `a number`, `a boolean`, `nothing`: for messages.
 std::string_view kind_name(const Node& node);
 
 /// What is wrong with a text.
