@@ -9,6 +9,7 @@
 
 #include "journal/drivers/segments/cursor.h"
 #include "journal/drivers/segments/durable_point.h"
+#include "journal/journal.h"
 
 namespace gantry::journal::segments {
 

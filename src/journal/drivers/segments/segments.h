@@ -6,6 +6,7 @@
 
 #include "journal/drivers/segments/blob_store.h"
 #include "journal/drivers/segments/housekeeper.h"
+#include "journal/drivers/segments/recovery.h"
 #include "journal/journal.h"
 #include "os/os.h"
 
