@@ -20,7 +20,7 @@
 //   gantry::SystemRandom random;
 //   auto environment = gantry::cli::process_environment(clock, random);
 //   environment.build = {.version = "0.1.0", .commit = "68cf76f", .build = "release"};
-//   environment.run_server = [&](const gantry::cli::UpOptions& options) { return serve(options); };
+//   environment.run_server = [&](const gantry::cli::UpOptions& options) { return serve(options.config); };
 //   return gantry::cli::run(argc, argv, environment);
 #pragma once
 
@@ -33,6 +33,7 @@
 #include <string_view>
 
 #include "base/base.h"
+#include "config/config.h"
 
 namespace gantry::cli {
 
@@ -49,12 +50,11 @@ enum class Announce {
   json,  ///< `{"url": …, "key_file": …, "pid": …}`
 };
 
-/// What `gantry up` decided from flags, environment and configuration files. `run_server` gets it
-/// when this process itself becomes the server; with `--detach` a child gets it.
+/// What `gantry up` hands to the server when this process becomes it.
 struct UpOptions {
-  std::filesystem::path data;   ///< absolute; the server creates it with mode 0700
-  std::string listen;           ///< `host:port`; port 0 lets the kernel pick
-  std::string log_level;        ///< `debug`, `info`, `warn` or `error`
+  /// Every setting, from flags, environment and files: data directory, listen address, log level …
+  config::Config config;
+  /// What the one line on stdout looks like.
   Announce announce = Announce::text;
 };
 
@@ -62,6 +62,15 @@ struct UpOptions {
 enum class Device {
   terminal,
   other,  ///< a pipe, a file or nothing
+};
+
+/// Whether Ctrl-C came while waiting.
+enum class Interrupted { no, yes };
+
+/// Whose SIGINT and SIGTERM are.
+enum class Signals {
+  ours,     ///< `run` makes them end the process with 130
+  callers,  ///< `run` leaves them alone: tests
 };
 
 /// The process around the command line. Streams, clock and random outlive the Environment.
@@ -72,12 +81,17 @@ struct Environment {
   Device in_device = Device::other;
   Device out_device = Device::other;
   Device err_device = Device::other;
-  /// Columns of the terminal; 0 when stdout is none, which turns shortening of cells off.
+  /// Columns and lines of the terminal; 0 when stdout is none, which turns shortening off.
   uint32_t width = 0;
+  uint32_t height = 0;
   Clock* clock = nullptr;
   Random* random = nullptr;
   /// The value of an environment variable; nullopt if it is not set.
   std::function<std::optional<std::string>(std::string_view)> variable;
+  /// Waits that long: between two looks of `--watch` and of a wait for readiness.
+  std::function<Interrupted(Duration)> pause;
+  Signals signals = Signals::ours;
+  std::filesystem::path working_directory;
   /// Runs the server in this process until it is told to stop; returns the exit code.
   std::function<int(const UpOptions&)> run_server;
   BuildInfo build;

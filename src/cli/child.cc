@@ -1,0 +1,143 @@
+#include "cli/child.h"
+
+#include <fcntl.h>
+#include <fmt/format.h>
+#include <poll.h>
+#include <signal.h>
+#include <sys/wait.h>
+#include <unistd.h>
+
+#include "os/os.h"
+
+namespace gantry::cli {
+namespace {
+
+constexpr size_t ready_line_limit = 64 * 1024;
+constexpr size_t shown_log_lines = 15;
+
+struct Pipe {
+  os::Fd read_end;
+  os::Fd write_end;
+};
+
+Result<Pipe> make_pipe() {
+  int ends[2];
+  // SAFETY: pipe2 fills both or fails; each descriptor gets one owner.
+  if (::pipe2(ends, O_CLOEXEC) != 0) return fail_errno("create a pipe");
+  return Pipe{os::Fd(ends[0]), os::Fd(ends[1])};
+}
+
+enum class Readable { data, ended, timeout };
+
+/// Appends what can be read within `patience`.
+Result<Readable> read_more(const os::Fd& fd, std::string& into, Duration patience) {
+  pollfd wait{fd.get(), POLLIN, 0};
+  auto ms = std::chrono::ceil<std::chrono::milliseconds>(patience).count();
+  // SAFETY: poll and read on a descriptor that we own; both report by errno.
+  int found = ::poll(&wait, 1, static_cast<int>(std::clamp<int64_t>(ms, 0, 1'000'000)));
+  if (found == 0) return Readable::timeout;
+  if (found < 0) return errno == EINTR ? Result<Readable>(Readable::timeout) : fail_errno("wait for the server");
+  char buffer[4096];
+  ssize_t got = ::read(fd.get(), buffer, sizeof buffer);
+  if (got < 0) return fail_errno("read from the server");
+  into.append(buffer, static_cast<size_t>(got));
+  return got == 0 ? Readable::ended : Readable::data;
+}
+
+/// The first line that the child prints.
+Result<std::string> first_line(const os::Fd& fd, SteadyTime deadline, Clock& clock) {
+  std::string text;
+  for (;;) {
+    Duration left = deadline - clock.steady();
+    if (left <= Duration::zero()) return fail(ErrorId::GR0807, "it said nothing in time");
+    GANTRY_TRY(Readable state, read_more(fd, text, left));
+    if (size_t end = text.find('\n'); end != std::string::npos) return text.substr(0, end);
+    if (state == Readable::ended) return fail(ErrorId::GR0807, "it ended");
+    if (text.size() > ready_line_limit) return fail(ErrorId::GR0807, "its first line does not end");
+  }
+}
+
+/// The last lines that were written to the log after `from`.
+std::string end_of_log(const std::filesystem::path& path, uint64_t from) {
+  auto text = os::read_file(path, mebibytes(64));
+  if (!text || text->size() <= from) return "";
+  std::string_view fresh = std::string_view(*text).substr(from);
+  size_t start = fresh.size();
+  for (size_t lines = 0; start > 0 && lines <= shown_log_lines; ++lines) {
+    size_t newline = fresh.rfind('\n', start - 1);
+    start = newline == std::string_view::npos ? 0 : newline;
+  }
+  std::string out;
+  for (std::string_view rest = fresh.substr(start); !rest.empty();) {
+    size_t end = rest.find('\n');
+    if (std::string_view line = rest.substr(0, end); !line.empty()) out += fmt::format("\n  {}", line);
+    rest.remove_prefix(end == std::string_view::npos ? rest.size() : end + 1);
+  }
+  return out;
+}
+
+}  // namespace
+
+Result<ServerChild> ServerChild::start(const Options& options) {
+  GANTRY_TRY(os::Fd log, os::open_file(options.log, O_WRONLY | O_CREAT | O_APPEND, 0600));
+  const auto log_start = static_cast<uint64_t>(std::max<off_t>(0, ::lseek(log.get(), 0, SEEK_END)));
+  GANTRY_TRY(os::Fd nothing, os::open_file("/dev/null", O_RDONLY));
+  GANTRY_TRY(Pipe pipe, make_pipe());
+
+  std::vector<std::string> arguments = {options.program.filename().string(), "up", "--output=json"};
+  arguments.insert(arguments.end(), options.flags.begin(), options.flags.end());
+  GANTRY_TRY(
+      os::Process process,
+      os::spawn_process(
+          {.program = options.program,
+           .arguments = std::move(arguments),
+           .fds = {{nothing.get(), STDIN_FILENO}, {pipe.write_end.get(), STDOUT_FILENO}, {log.get(), STDERR_FILENO}},
+           .session = os::Session::own}));
+  ServerChild child(std::move(process));
+  pipe.write_end.reset();
+
+  SystemClock clock;
+  auto line = first_line(pipe.read_end, clock.steady() + options.ready_timeout, clock);
+  auto ready = line ? json::parse(*line) : Result<json::Value>(std::unexpected(line.error()));
+  if (!ready) {
+    return std::unexpected(
+        Error(ErrorId::GR0807, fmt::format("the server did not become ready: {}{}", ready.error().reason(),
+                                           end_of_log(options.log, log_start)))
+            .with_hint("gantry doctor"));
+  }
+  child.ready_ = std::move(*ready);
+  return child;
+}
+
+ServerChild& ServerChild::operator=(ServerChild&& other) noexcept {
+  if (this != &other) {
+    end();
+    process_ = std::move(other.process_);
+    ready_ = std::move(other.ready_);
+  }
+  return *this;
+}
+
+ServerChild::~ServerChild() { end(); }
+
+void ServerChild::signal(int number) {
+  if (process_.pidfd) (void)os::signal_process(process_.pidfd, number);
+}
+
+bool ServerChild::wait(Duration patience) {
+  if (!process_.pidfd) return true;
+  pollfd ended{process_.pidfd.get(), POLLIN, 0};
+  auto ms = std::chrono::ceil<std::chrono::milliseconds>(patience).count();
+  // SAFETY: a pidfd is readable once its process has ended (pidfd_open(2)).
+  if (::poll(&ended, 1, static_cast<int>(std::clamp<int64_t>(ms, 0, 1'000'000))) <= 0) return false;
+  (void)os::reap_process(process_.pidfd);
+  process_ = {};
+  return true;
+}
+
+void ServerChild::end() {
+  signal(SIGKILL);
+  (void)wait(std::chrono::seconds(10));
+}
+
+}  // namespace gantry::cli

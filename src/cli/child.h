@@ -1,0 +1,50 @@
+// A server that this process starts: for `up --detach` and for the demo.
+#pragma once
+
+#include <filesystem>
+#include <string>
+#include <vector>
+
+#include "base/base.h"
+#include "json/json.h"
+#include "os/process.h"
+
+namespace gantry::cli {
+
+/// `gantry up -o json` as a child in a session of its own (so that Ctrl-C does not reach it), its stderr
+/// appended to a file. Destroyed unreleased, it is killed and reaped.
+class ServerChild {
+ public:
+  struct Options {
+    std::filesystem::path program;
+    std::vector<std::string> flags;
+    std::filesystem::path log;
+    Duration ready_timeout = std::chrono::seconds(30);
+  };
+
+  /// Starts it and waits for its ready line. GR0807 with the end of the log if it ends or says nothing.
+  static Result<ServerChild> start(const Options& options);
+
+  ServerChild(ServerChild&&) noexcept = default;
+  ServerChild& operator=(ServerChild&& other) noexcept;
+  ~ServerChild();
+
+  /// `{"url", "key_file", "pid"}`.
+  const json::Value& ready() const { return ready_; }
+  pid_t pid() const { return process_.pid; }
+  /// Sends a signal; nothing happens if it has ended.
+  void signal(int number);
+  /// Waits until it has ended, at most `patience`; false if it still runs.
+  bool wait(Duration patience);
+  /// From now on it lives by itself.
+  void release() { process_ = {}; }
+
+ private:
+  explicit ServerChild(os::Process process) : process_(std::move(process)) {}
+  void end();
+
+  os::Process process_;
+  json::Value ready_;
+};
+
+}  // namespace gantry::cli

@@ -1,0 +1,13 @@
+// The two programs that the demo runs: the same bytes as in examples/.
+#pragma once
+
+#include <string_view>
+
+namespace gantry::cli {
+
+/// examples/python-counter/app.py
+std::string_view python_counter();
+/// examples/node-notes/app.js
+std::string_view node_notes();
+
+}  // namespace gantry::cli

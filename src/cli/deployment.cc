@@ -1,0 +1,75 @@
+#include "cli/deployment.h"
+
+#include <fmt/format.h>
+
+#include "cli/commands/agents.h"
+#include "os/os.h"
+
+namespace gantry::cli {
+namespace {
+
+constexpr size_t piece_size = size_t{256} << 10;
+/// For a whole upload: 1 GiB at 2 MiB/s and then some.
+constexpr Duration upload_timeout = std::chrono::minutes(15);
+
+}  // namespace
+
+Result<std::string> WorkdirUploader::upload(const std::filesystem::path& directory) {
+  std::error_code ignored;
+  std::filesystem::path key = std::filesystem::weakly_canonical(directory, ignored);
+  if (auto found = done_.find(key); found != done_.end()) return found->second;
+  std::string shown = directory.string();
+  PackOptions options{.directory = directory};
+  options.progress = [&](uint64_t files, Bytes bytes) {
+    // One line for every thousand files is enough to see that it moves.
+    if (files % 1000 == 0) on_step_(fmt::format("packing {}: {} files, {}", shown, files, format_bytes_short(bytes)));
+  };
+  GANTRY_TRY(PackedWorkdir packed, pack_workdir(options));
+  std::string digest = packed.digest;
+  GANTRY_TRY(bool there, server_has(digest));
+  if (!there) GANTRY_TRY_VOID(send(std::move(packed), shown));
+  done_.emplace(std::move(key), digest);
+  return digest;
+}
+
+Result<bool> WorkdirUploader::server_has(const std::string& digest) {
+  GANTRY_TRY(auto request, api_.prepare("HEAD", "/v1/workdirs/" + digest));
+  GANTRY_TRY(auto answer, api_.exchange(std::move(request)));
+  if (answer.status == 404) return false;
+  if (answer.status >= 400) return std::unexpected(error_of(answer));
+  return true;
+}
+
+Result<> WorkdirUploader::send(PackedWorkdir packed, const std::string& shown) {
+  GANTRY_TRY(auto request, api_.prepare("POST", "/v1/workdirs"));
+  request.headers.add("content-type", "application/x-tar");
+  request.timeout = upload_timeout;
+  Bytes sent;
+  auto next = [&]() -> Result<std::string> {
+    std::string piece(piece_size, '\0');
+    GANTRY_TRY(size_t got, os::read_some(packed.tar, piece));
+    piece.resize(got);
+    sent.count += got;
+    on_step_(fmt::format("sending {}: {} of {}", shown, format_bytes_short(sent), format_bytes_short(packed.size)));
+    return piece;
+  };
+  GANTRY_TRY(auto answer, api_.exchange(std::move(request), {.upload = next}));
+  if (answer.status >= 400) return std::unexpected(error_of(answer).wrap("send the work directory"));
+  auto value = json::parse(answer.body);
+  if (!value || text_at(*value, "digest") != packed.digest)
+    return fail(ErrorId::GR0803, "the server has other bytes than were sent: {}", answer.body.substr(0, 200));
+  return {};
+}
+
+Result<json::Value> deploy_agent(ApiClient& api, WorkdirUploader& uploader, PlannedAgent agent) {
+  if (!agent.spec.workdir.empty()) {
+    auto digest = uploader.upload(agent.base / agent.spec.workdir);
+    if (!digest) return std::unexpected(std::move(digest).error().wrap(agent.spec.name));
+    agent.spec.workdir = *digest;
+  }
+  auto answer = api.put(agent_path(agent.spec.name), core::resource_json(agent.spec));
+  if (!answer) return std::unexpected(std::move(answer).error().wrap(agent.spec.name));
+  return answer;
+}
+
+}  // namespace gantry::cli

@@ -1,0 +1,44 @@
+// Bringing specs to the server: used by `deploy` and by the demo.
+#pragma once
+
+#include <filesystem>
+#include <map>
+#include <string>
+#include <vector>
+
+#include "cli/api_client.h"
+#include "cli/workdir.h"
+#include "core/core.h"
+
+namespace gantry::cli {
+
+/// A spec and the directory that its relative `workdir` starts from.
+struct PlannedAgent {
+  core::AgentSpec spec;
+  std::filesystem::path base;
+};
+
+/// What it is doing, in words, for a spinner.
+using OnStep = std::function<void(const std::string& words)>;
+
+/// Packs and uploads work directories, each directory and each content once.
+class WorkdirUploader {
+ public:
+  WorkdirUploader(ApiClient& api, OnStep on_step) : api_(api), on_step_(std::move(on_step)) {}
+  /// The digest under which the server has the files of `directory`.
+  Result<std::string> upload(const std::filesystem::path& directory);
+
+ private:
+  Result<bool> server_has(const std::string& digest);
+  Result<> send(PackedWorkdir packed, const std::string& shown);
+
+  ApiClient& api_;
+  OnStep on_step_;
+  std::map<std::filesystem::path, std::string> done_;
+};
+
+/// Uploads the work directory if there is one and puts the agent. The server's answer:
+/// `{"agent", "result"}`.
+Result<json::Value> deploy_agent(ApiClient& api, WorkdirUploader& uploader, PlannedAgent agent);
+
+}  // namespace gantry::cli

@@ -1,0 +1,53 @@
+// The functions behind the rows of the command table, one file for each family.
+#pragma once
+
+#include "base/base.h"
+
+namespace gantry::cli {
+
+class Session;
+
+// commands/demo*.cc
+Result<int> run_demo(Session& session);
+// commands/server.cc
+Result<int> run_up(Session& session);
+Result<int> run_down(Session& session);
+Result<int> run_status(Session& session);
+Result<int> run_version(Session& session);
+// commands/doctor.cc
+Result<int> run_doctor(Session& session);
+// commands/deploy.cc
+Result<int> run_deploy(Session& session);
+Result<int> run_validate(Session& session);
+// commands/agents.cc
+Result<int> run_list(Session& session);
+Result<int> run_inspect(Session& session);
+Result<int> run_health(Session& session);
+Result<int> run_stats(Session& session);
+// commands/verbs.cc
+Result<int> run_start(Session& session);
+Result<int> run_stop(Session& session);
+Result<int> run_restart(Session& session);
+Result<int> run_pause(Session& session);
+Result<int> run_resume(Session& session);
+Result<int> run_remove(Session& session);
+Result<int> run_scale(Session& session);
+// commands/logs.cc
+Result<int> run_logs(Session& session);
+// commands/invoke.cc
+Result<int> run_invoke(Session& session);
+// commands/requests.cc
+Result<int> run_requests_list(Session& session);
+Result<int> run_requests_show(Session& session);
+Result<int> run_requests_replay(Session& session);
+// commands/config.cc
+Result<int> run_config_view(Session& session);
+Result<int> run_config_get(Session& session);
+Result<int> run_config_set(Session& session);
+Result<int> run_config_reset(Session& session);
+// commands/other.cc
+Result<int> run_completion(Session& session);
+Result<int> run_help(Session& session);
+Result<int> run_reference(Session& session);
+
+}  // namespace gantry::cli

@@ -1,0 +1,238 @@
+// Rows of the group "Agents" that look at agents and change their state.
+#include "cli/command.h"
+#include "cli/handlers.h"
+
+namespace gantry::cli {
+namespace {
+
+constexpr std::string_view group = "Agents";
+
+Argument one_agent() { return {.name = "NAME", .value = Value::agent, .about = "name of the agent"}; }
+
+Command list() {
+  return {
+      .name = "list",
+      .aliases = {"ps"},
+      .group = group,
+      .summary = "List agents",
+      .description = "One line for each agent: its state, how many instances are ready, and its waiting requests.",
+      .flags = {{"--status",
+                 's',
+                 Value::choice,
+                 "STATUS",
+                 "only agents in this state",
+                 "",
+                 {"running", "starting", "degraded", "crash_loop", "paused", "stopped"}},
+                watch_flag(),
+                interval_flag(),
+                output_flag()},
+      .examples = {{"gantry list", "all agents"},
+                   {"gantry list --status crash_loop -o name", "names of those that keep crashing"},
+                   {"gantry list --watch", "stay and refresh"}},
+      .advice = {{"The list is empty", "gantry deploy --name bot --command \"python3 app.py\" --workdir ."},
+                 {"An agent is degraded or in a crash loop", "gantry inspect NAME"}},
+      .exits = {4, 11, 130},
+      .run = run_list,
+  };
+}
+
+Command inspect() {
+  return {
+      .name = "inspect",
+      .group = group,
+      .summary = "Show everything about an agent",
+      .description =
+          "Prints its spec, revision, instances with process ids and reasons, the isolation that was achieved and each "
+          "limit with how well it is enforced.",
+      .arguments = {one_agent()},
+      .flags = {output_flag()},
+      .examples = {{"gantry inspect bot", "for a person"}, {"gantry inspect bot -o json", "as the API tells it"}},
+      .advice = {{"An instance keeps restarting", "gantry logs NAME --tail 50"}},
+      .exits = {3, 4, 11},
+      .run = run_inspect,
+  };
+}
+
+Command health() {
+  return {
+      .name = "health",
+      .group = group,
+      .summary = "Show the health of an agent's instances",
+      .description = "Prints the last probe of each instance. Exits with 1 if one of them is not healthy.",
+      .arguments = {one_agent()},
+      .flags = {output_flag()},
+      .examples = {{"gantry health bot", "one look"}, {"gantry health bot && echo fine", "in a script"}},
+      .advice = {{"An instance is not healthy", "gantry logs NAME --tail 50"}},
+      .exits = {3, 4, 11},
+      .run = run_health,
+  };
+}
+
+Command stats() {
+  return {
+      .name = "stats",
+      .group = group,
+      .summary = "Show CPU, memory and requests of instances",
+      .description = "One line for each instance of the agent, or of all agents when no name is given.",
+      .arguments =
+          {{.name = "NAME", .value = Value::agent, .about = "name of the agent", .presence = Presence::optional}},
+      .flags = {{"--all", 'a', Value::none, "", "instances of all agents (the default without a name)", ""},
+                watch_flag(),
+                interval_flag(),
+                output_flag()},
+      .examples = {{"gantry stats bot", "one agent"}, {"gantry stats --all --watch", "all, refreshed"}},
+      .advice = {{"Memory is near its limit", "gantry deploy --name NAME … --memory 1Gi"}},
+      .exits = {3, 4, 11, 130},
+      .run = run_stats,
+  };
+}
+
+Command logs() {
+  return {
+      .name = "logs",
+      .group = group,
+      .summary = "Print what an agent writes to stdout and stderr",
+      .description =
+          "Prints the last lines of all instances in order of time. With --follow it stays and prints new ones. On a "
+          "terminal, and with -o wide, each line begins with its time and replica; otherwise lines are printed bare.",
+      .arguments = {one_agent()},
+      .flags = {{"--tail", 0, Value::number, "N", "how many of the last lines", "100"},
+                {"--since", 0, Value::duration, "TIME", "only lines of the last TIME, such as 10m", ""},
+                {"--filter", 0, Value::text, "TEXT", "only lines that contain TEXT", ""},
+                {"--instance", 0, Value::text, "ID", "only lines of this instance", ""},
+                {"--stream", 0, Value::choice, "STREAM", "only this stream", "", {"stdout", "stderr"}},
+                {"--follow", 'f', Value::none, "", "stay and print new lines", ""},
+                output_flag()},
+      .examples = {{"gantry logs bot --tail 20", "the last lines"},
+                   {"gantry logs bot -f --filter error", "new lines that contain a word"},
+                   {"gantry logs bot --since 10m -o jsonl", "for a script"}},
+      .advice = {{"Nothing is printed", "gantry inspect NAME"}},
+      .exits = {3, 4, 11, 130},
+      .run = run_logs,
+  };
+}
+
+/// What the verbs differ in.
+struct Verb {
+  std::string_view name;
+  std::string_view summary;
+  std::string_view description;
+  Example example;
+  Example all_example;
+  Advice advice;
+  Handler run;
+};
+
+Command verb(const Verb& it) {
+  return {
+      .name = it.name,
+      .group = group,
+      .summary = it.summary,
+      .description = it.description,
+      .arguments = {{.name = "NAME",
+                     .value = Value::agent,
+                     .about = "names of agents",
+                     .presence = Presence::optional,
+                     .repeat = Repeat::many}},
+      .flags = {{"--all", 'a', Value::none, "", "all agents; asks first", ""},
+                yes_flag(),
+                {"--no-wait", 0, Value::none, "", "return before the state is reached", ""},
+                timeout_flag("how long to wait until the state is reached", "60s"),
+                output_flag()},
+      .examples = {it.example, it.all_example},
+      .advice = {it.advice},
+      .exits = {3, 4, 5, 6, 11, 130},
+      .run = it.run,
+  };
+}
+
+Command remove() {
+  return {
+      .name = "remove",
+      .aliases = {"rm"},
+      .group = group,
+      .summary = "Remove agents with their instances",
+      .description =
+          "Stops the instances and removes the agent. Its unfinished requests become dead letters, which stay findable "
+          "by id. Asks first; --yes answers for a script.",
+      .arguments = {{.name = "NAME",
+                     .value = Value::agent,
+                     .about = "names of agents",
+                     .presence = Presence::optional,
+                     .repeat = Repeat::many}},
+      .flags = {{"--all", 'a', Value::none, "", "all agents", ""}, yes_flag(), output_flag()},
+      .examples = {{"gantry remove bot", "one agent"}, {"gantry remove --all --yes", "all, in a script"}},
+      .advice = {{"You only want it to rest", "gantry stop NAME"}},
+      .exits = {3, 4, 5, 11, 130},
+      .run = run_remove,
+  };
+}
+
+Command scale() {
+  return {
+      .name = "scale",
+      .group = group,
+      .summary = "Change how many instances an agent has",
+      .description = "Sets the number of replicas and waits until that many are ready.",
+      .arguments = {one_agent(), {.name = "REPLICAS", .value = Value::number, .about = "instances to keep running"}},
+      .flags = {{"--no-wait", 0, Value::none, "", "return before the instances are ready", ""},
+                timeout_flag("how long to wait until the instances are ready", "60s"),
+                output_flag()},
+      .examples = {{"gantry scale bot 3", "three instances"}},
+      .advice = {{"It does not become ready", "gantry inspect NAME"}},
+      .exits = {3, 4, 5, 6, 7, 11, 130},
+      .run = run_scale,
+  };
+}
+
+}  // namespace
+
+std::vector<Command> agent_commands() {
+  return {
+      list(),
+      inspect(),
+      health(),
+      stats(),
+      logs(),
+      verb({"start",
+            "Start stopped agents",
+            "Starts the instances and delivers the requests that waited. Waits until they are ready.",
+            {"gantry start bot", "one agent"},
+            {"gantry start --all --yes", "all, in a script"},
+            {"It does not become ready", "gantry logs NAME"},
+            run_start}),
+      verb({"stop",
+            "Stop agents; their requests wait",
+            "Sends TERM to the instances and KILL after their grace. Requests that arrive meanwhile are accepted and "
+            "wait in the journal.",
+            {"gantry stop bot", "one agent"},
+            {"gantry stop --all", "all, after a question"},
+            {"You want it back", "gantry start NAME"},
+            run_stop}),
+      verb({"restart",
+            "Stop agents and start them again",
+            "Stops and starts every instance. Requests that were in the middle of work are delivered again.",
+            {"gantry restart bot", "one agent"},
+            {"gantry restart --all --yes", "all, in a script"},
+            {"It does not become ready", "gantry logs NAME"},
+            run_restart}),
+      verb({"pause",
+            "Freeze agents where they are",
+            "Freezes every process of the instances. They keep their memory and use no CPU; requests wait.",
+            {"gantry pause bot", "one agent"},
+            {"gantry pause --all", "all, after a question"},
+            {"You want it to go on", "gantry resume NAME"},
+            run_pause}),
+      verb({"resume",
+            "Let paused agents go on",
+            "Thaws the instances; work goes on at the instruction where it was frozen.",
+            {"gantry resume bot", "one agent"},
+            {"gantry resume --all --yes", "all, in a script"},
+            {"It is stopped, not paused", "gantry start NAME"},
+            run_resume}),
+      remove(),
+      scale(),
+  };
+}
+
+}  // namespace gantry::cli
