@@ -1,0 +1,465 @@
+// Behaviour of the journal through its door.
+#include "journal/journal.h"
+
+#include <gtest/gtest.h>
+
+#include <atomic>
+
+#include "journal/journal_testing.h"
+
+namespace gantry::journal {
+namespace {
+
+class JournalTest : public testing::Test {
+ protected:
+  std::unique_ptr<Journal> make(Options options = memory_journal_options()) {
+    options.notify = [this](Severity severity, std::string_view text) {
+      std::lock_guard lock(notices_mutex_);
+      notices_.emplace_back(severity, text);
+    };
+    return make_memory_journal(disk_, std::move(options), clock_, random_);
+  }
+  std::unique_ptr<Journal> open(Options options = memory_journal_options()) {
+    auto journal = make(std::move(options));
+    auto opened = journal->open();
+    EXPECT_TRUE(opened) << opened.error().reason();
+    return journal;
+  }
+  bool was_told(Severity severity, std::string_view part) {
+    std::lock_guard lock(notices_mutex_);
+    for (const auto& [one, text] : notices_)
+      if (one == severity && text.find(part) != text.npos) return true;
+    return false;
+  }
+
+  MemoryDisk disk_;
+  SystemClock clock_;
+  SeededRandom random_{1};
+  Appender appender_;
+  std::mutex notices_mutex_;
+  std::vector<std::pair<Severity, std::string>> notices_;
+};
+
+TEST_F(JournalTest, NumbersRecordsFromOneAndReadsThemBack) {
+  auto journal = open();
+  auto first = appender_.append(*journal, entry_of("head ", "body"));
+  auto second = appender_.append(*journal, "two");
+  ASSERT_TRUE(first && second);
+  EXPECT_EQ(first->seq, 1u);
+  EXPECT_EQ(second->seq, 2u);
+  EXPECT_EQ(journal->durable_seq(), 2u);
+  EXPECT_EQ(journal->read(first->location).value_or(""), "head body");
+
+  auto reader = journal->reader(1);
+  auto batch = reader->next(10);
+  ASSERT_TRUE(batch);
+  ASSERT_EQ(batch->size(), 2u);
+  const Record& record = (*batch)[0];
+  EXPECT_EQ(record.payload, "head body");
+  EXPECT_EQ(record.kind, test_kind);
+  EXPECT_EQ(record.scope, Scope::standard());
+  EXPECT_EQ(record.entity[15], 7);
+  EXPECT_EQ(record.location, first->location);
+  journal->stop();
+}
+
+TEST_F(JournalTest, AppliesFoldsBeforeTheAppenderResumes) {
+  ChainFold fold;
+  auto journal = make();
+  journal->add(fold);
+  ASSERT_TRUE(journal->open());
+  for (uint64_t i = 1; i <= 50; ++i) {
+    ASSERT_TRUE(appender_.append(*journal, fmt::format("payload {}", i)));
+    EXPECT_EQ(fold.state().last_seq, i);
+  }
+  journal->stop();
+}
+
+Task<void> append_in_a_row(Journal& journal, std::string name, int count, std::atomic<int>& failures) {
+  for (int i = 0; i < count; ++i)
+    if (!co_await journal.append(entry_of(fmt::format("{} {}", name, i)))) ++failures;
+}
+
+TEST_F(JournalTest, CommitsManyAppendersWithFewFlushes) {
+  auto journal = open();
+  std::atomic<int> failures = 0;
+  for (int i = 0; i < 64; ++i)
+    appender_.group().spawn(appender_.next(), append_in_a_row(*journal, fmt::format("writer {}", i), 50, failures));
+  ASSERT_TRUE(eventually([&] { return appender_.group().size() == 0; }));
+  EXPECT_EQ(failures, 0);
+  EXPECT_EQ(journal->durable_seq(), 64u * 50);
+  const Stats stats = journal->stats();
+  EXPECT_EQ(stats.records, 64u * 50);
+  EXPECT_LT(stats.groups, stats.records / 2);
+
+  // Each appender's records are in the order of its appends.
+  auto all = read_all(*journal);
+  ASSERT_TRUE(all);
+  std::map<std::string, int> next;
+  for (const auto& [seq, payload] : *all) {
+    const size_t space = payload.rfind(' ');
+    EXPECT_EQ(std::stoi(payload.substr(space + 1)), next[payload.substr(0, space)]++);
+  }
+  journal->stop();
+}
+
+TEST_F(JournalTest, KeepsTheRecordsOfAnAppendManyTogetherInOrder) {
+  auto journal = open();
+  auto many = appender_.append_many(*journal, {entry_of("a"), entry_of("b"), entry_of("c")});
+  ASSERT_TRUE(many);
+  ASSERT_EQ(many->size(), 3u);
+  for (size_t i = 0; i < 3; ++i) {
+    EXPECT_EQ((*many)[i].seq, i + 1);
+    EXPECT_EQ(journal->read((*many)[i].location).value_or(""), std::string(1, static_cast<char>('a' + i)));
+  }
+  EXPECT_TRUE(appender_.append_many(*journal, {}));
+  journal->stop();
+}
+
+TEST_F(JournalTest, RefusesWhatCannotBeWritten) {
+  auto journal = open();
+  auto too_long = appender_.append(*journal, std::string(kibibytes(64).count + 1, 'x'));
+  ASSERT_FALSE(too_long);
+  EXPECT_EQ(too_long.error().code(), Code::invalid);
+
+  Entry no_scope = entry_of("x");
+  no_scope.scope.tenant.clear();
+  auto unscoped = appender_.append(*journal, std::move(no_scope));
+  ASSERT_FALSE(unscoped);
+  EXPECT_EQ(unscoped.error().code(), Code::invalid);
+
+  auto too_many = appender_.append_many(*journal, std::vector<Entry>(3, entry_of(std::string(60'000, 'x'))));
+  ASSERT_FALSE(too_many);
+  EXPECT_EQ(too_many.error().code(), Code::invalid);
+  EXPECT_EQ(journal->durable_seq(), 0u);
+  journal->stop();
+}
+
+TEST_F(JournalTest, FailsAppendsAfterStop) {
+  auto journal = open();
+  journal->stop();
+  auto late = appender_.append(*journal, "late");
+  ASSERT_FALSE(late);
+  EXPECT_EQ(late.error().id(), ErrorId::GR0101);
+}
+
+TEST_F(JournalTest, IsAsBeforeAfterACleanRestart) {
+  ChainFold before;
+  {
+    auto journal = make();
+    journal->add(before);
+    ASSERT_TRUE(journal->open());
+    for (int i = 0; i < 3000; ++i) ASSERT_TRUE(appender_.append(*journal, fmt::format("{:0300}", i)));
+    journal->stop();
+  }
+  ChainFold after;
+  auto journal = make();
+  journal->add(after);
+  ASSERT_TRUE(journal->open());
+  EXPECT_EQ(after.state(), before.state());
+  EXPECT_EQ(after.applied(), 0u) << "the checkpoint of stop() holds everything";
+  EXPECT_EQ(journal->durable_seq(), 3000u);
+  auto next = appender_.append(*journal, "next");
+  ASSERT_TRUE(next);
+  EXPECT_EQ(next->seq, 3001u);
+  auto all = read_all(*journal);
+  ASSERT_TRUE(all) << all.error().reason();
+  EXPECT_EQ(all->size(), 3001u);
+  journal->stop();
+}
+
+TEST_F(JournalTest, GivesAFoldThatIsNewTheWholeLog) {
+  ChainFold old;
+  {
+    auto journal = make();
+    journal->add(old);
+    ASSERT_TRUE(journal->open());
+    for (int i = 0; i < 100; ++i) ASSERT_TRUE(appender_.append(*journal, std::to_string(i)));
+    journal->stop();
+  }
+  ChainFold same;
+  ChainFold added("added later");
+  auto journal = make();
+  journal->add(same);
+  journal->add(added);
+  ASSERT_TRUE(journal->open());
+  EXPECT_EQ(added.state(), old.state());
+  EXPECT_EQ(added.applied(), 100u);
+  EXPECT_EQ(same.applied(), 0u);
+  journal->stop();
+}
+
+TEST_F(JournalTest, ReaderWaitsForMoreAndEndsAtStop) {
+  auto journal = open();
+  auto reader = journal->reader(1);
+  EXPECT_FALSE(reader->wait(std::chrono::milliseconds(1)));
+  std::thread later([&] { EXPECT_TRUE(appender_.append(*journal, "late")); });
+  EXPECT_TRUE(reader->wait(std::chrono::seconds(20)));
+  later.join();
+  auto batch = reader->next(10);
+  ASSERT_TRUE(batch);
+  ASSERT_EQ(batch->size(), 1u);
+  EXPECT_EQ((*batch)[0].payload, "late");
+
+  std::atomic<bool> ended = false;
+  std::thread waiting([&] {
+    EXPECT_FALSE(reader->wait(std::chrono::minutes(5)));
+    ended = true;
+  });
+  journal->stop();
+  waiting.join();
+  EXPECT_TRUE(ended);
+}
+
+Task<void> wait_durable(Journal& journal, uint64_t seq, SteadyTime deadline, std::promise<bool>& out) {
+  out.set_value(co_await journal.until_durable(seq, deadline));
+}
+
+TEST_F(JournalTest, WakesCoroutinesThatWaitForASequence) {
+  auto journal = open();
+  std::promise<bool> reached;
+  std::promise<bool> late;
+  const SteadyTime now = clock_.steady();
+  appender_.group().spawn(appender_.next(), wait_durable(*journal, 2, now + std::chrono::minutes(5), reached));
+  appender_.group().spawn(appender_.next(), wait_durable(*journal, 99, now + std::chrono::milliseconds(5), late));
+  ASSERT_TRUE(appender_.append(*journal, "one"));
+  ASSERT_TRUE(appender_.append(*journal, "two"));
+  EXPECT_TRUE(reached.get_future().get());
+  EXPECT_FALSE(late.get_future().get());
+  journal->stop();
+}
+
+TEST_F(JournalTest, ReadersSeeEveryRecordOnceWhileItIsWritten) {
+  auto journal = open();
+  constexpr uint64_t total = 4000;
+  std::atomic<int> failures = 0;
+  std::vector<std::thread> readers;
+  for (int i = 0; i < 3; ++i)
+    readers.emplace_back([&] {
+      auto reader = journal->reader(1);
+      for (uint64_t expected = 1; expected <= total;) {
+        auto batch = reader->next(64);
+        if (!batch) {
+          ++failures;
+          return;
+        }
+        for (const Record& record : *batch)
+          if (record.seq != expected++) ++failures;
+        if (batch->empty()) reader->wait(std::chrono::seconds(5));
+      }
+    });
+  for (int i = 0; i < 40; ++i)
+    appender_.group().spawn(appender_.next(), append_in_a_row(*journal, std::string(700, 'x'), total / 40, failures));
+  for (auto& reader : readers) reader.join();
+  EXPECT_EQ(failures, 0);
+  EXPECT_GT(journal->usage()->segments.size(), 5u) << "more than one segment must be involved";
+  journal->stop();
+}
+
+TEST_F(JournalTest, HasCallersWaitForRoomAndRefusesTheOnesAboveTheBound) {
+  Options options = memory_journal_options();
+  options.queue_entries = 4;
+  options.blocked_appends = 8;
+  auto journal = open(options);
+  std::vector<std::future<Result<Appended>>> started;
+  for (int i = 0; i < 400; ++i) started.push_back(appender_.start(*journal, entry_of("x")));
+  int done = 0;
+  for (auto& one : started) {
+    auto result = one.get();
+    if (result) ++done;
+    if (!result) EXPECT_EQ(result.error().id(), ErrorId::GR0105);
+  }
+  EXPECT_GE(done, 12);
+  EXPECT_EQ(journal->durable_seq(), static_cast<uint64_t>(done));
+  journal->stop();
+}
+
+TEST_F(JournalTest, ProjectsEverythingInBatchesInOrder) {
+  RowsProjection rows;
+  auto journal = make();
+  journal->add(rows);
+  ASSERT_TRUE(journal->open());
+  std::atomic<int> failures = 0;
+  for (int i = 0; i < 32; ++i)
+    appender_.group().spawn(appender_.next(), append_in_a_row(*journal, "w", 50, failures));
+  ASSERT_TRUE(eventually([&] { return rows.rows().size() == 32 * 50; }));
+  EXPECT_GT(rows.largest_batch(), 1u);
+  auto all = read_all(*journal);
+  ASSERT_TRUE(all);
+  const auto projected = rows.rows();
+  for (size_t i = 0; i < projected.size(); ++i) EXPECT_EQ(projected[i], (*all)[i].second);
+  ASSERT_TRUE(eventually([&] { return journal->lag().at(0).records == 0; }));
+  journal->stop();
+}
+
+TEST_F(JournalTest, RepeatsABatchThatFailedAndTellsWhy) {
+  RowsProjection rows;
+  rows.fail_next(2);
+  auto journal = make();
+  journal->add(rows);
+  ASSERT_TRUE(journal->open());
+  ASSERT_TRUE(appender_.append(*journal, "one"));
+  ASSERT_TRUE(eventually([&] { return rows.rows().size() == 1; }));
+  EXPECT_TRUE(was_told(Severity::warning, "the tables are locked"));
+  ASSERT_TRUE(eventually([&] { return was_told(Severity::info, "works again"); }));
+  EXPECT_EQ(journal->lag().at(0).failure, "");
+  journal->stop();
+}
+
+TEST_F(JournalTest, TellsHowFarAProjectionIsBehind) {
+  Options options = memory_journal_options();
+  options.lag_limit = 2;
+  RowsProjection rows;
+  rows.fail_next(1'000'000);
+  auto journal = make(options);
+  journal->add(rows);
+  ASSERT_TRUE(journal->open());
+  for (int i = 0; i < 3; ++i) ASSERT_TRUE(appender_.append(*journal, "x"));
+  ASSERT_TRUE(eventually([&] { return !journal->lag().at(0).failure.empty(); }));
+  const Lag lag = journal->lag().at(0);
+  EXPECT_EQ(lag.projection, "rows");
+  EXPECT_EQ(lag.records, 3u);
+  EXPECT_TRUE(lag.lagging);
+  journal->stop();
+}
+
+TEST_F(JournalTest, ContinuesAProjectionBehindWhatItReached) {
+  {
+    auto journal = open();
+    for (int i = 1; i <= 10; ++i) ASSERT_TRUE(appender_.append(*journal, std::to_string(i)));
+    journal->stop();
+  }
+  RowsProjection rows;
+  rows.start_at(7);
+  auto journal = make();
+  journal->add(rows);
+  ASSERT_TRUE(journal->open());
+  ASSERT_TRUE(eventually([&] { return rows.rows().size() == 3; }));
+  EXPECT_EQ(rows.rows(), (std::vector<std::string>{"8", "9", "10"}));
+  journal->stop();
+}
+
+TEST_F(JournalTest, CompressesSealedSegmentsAndStillReadsThem) {
+  ChainFold fold;
+  auto journal = make();
+  journal->add(fold);
+  ASSERT_TRUE(journal->open());
+  std::vector<Appended> receipts;
+  for (int i = 0; i < 1500; ++i) {
+    auto receipt = appender_.append(*journal, fmt::format("{:01000}", i));
+    ASSERT_TRUE(receipt);
+    receipts.push_back(*receipt);
+  }
+  ASSERT_TRUE(journal->tidy_up());
+  auto usage = journal->usage();
+  ASSERT_TRUE(usage);
+  ASSERT_GT(usage->segments.size(), 4u);
+  for (size_t i = 0; i + 1 < usage->segments.size(); ++i) {
+    EXPECT_EQ(usage->segments[i].state, SegmentState::compressed);
+    EXPECT_LT(usage->segments[i].on_disk.count, usage->segments[i].content.count / 4);
+  }
+  for (int i = 0; i < 1500; i += 7)
+    EXPECT_EQ(journal->read(receipts[static_cast<size_t>(i)].location).value_or(""), fmt::format("{:01000}", i));
+  auto all = read_all(*journal, 700);
+  ASSERT_TRUE(all) << all.error().reason();
+  ASSERT_EQ(all->size(), 801u);
+  EXPECT_EQ(all->front().first, 700u);
+  journal->stop();
+
+  // And after a restart, without the checkpoint: the folds are made from the compressed segments.
+  for (const std::string& name : disk_.names("checkpoints")) disk_.remove_file("checkpoints/" + name);
+  ChainFold again;
+  auto second = make();
+  second->add(again);
+  ASSERT_TRUE(second->open());
+  EXPECT_EQ(again.state(), fold.state());
+  second->stop();
+}
+
+TEST_F(JournalTest, DeletesOnlyWhatNobodyNeeds) {
+  ChainFold fold;
+  RowsProjection rows;
+  rows.keep(true);
+  Options options = memory_journal_options();
+  options.housekeeping_every = std::chrono::hours(1);
+  auto journal = make(options);
+  journal->add(fold);
+  journal->add(rows);
+  ASSERT_TRUE(journal->open());
+  Appended kept;
+  for (int i = 0; i < 1500; ++i) {
+    auto receipt = appender_.append(*journal, fmt::format("{:01000}", i));
+    ASSERT_TRUE(receipt);
+    if (i == 600) kept = *receipt;
+  }
+  ASSERT_TRUE(eventually([&] { return rows.rows().size() == 1500; }));
+  auto tidy = [&] { return journal->tidy_up() && journal->tidy_up(); };
+
+  fold.need_only({kept.seq});
+  ASSERT_TRUE(tidy());
+  EXPECT_EQ(journal->first_seq(), 1u) << "the projection still points into all of it";
+
+  rows.keep(false);
+  fold.need_all();
+  ASSERT_TRUE(tidy());
+  EXPECT_EQ(journal->first_seq(), 1u) << "the fold needs all of it";
+
+  fold.need_only({kept.seq});
+  ASSERT_TRUE(tidy());
+  auto usage = journal->usage();
+  ASSERT_TRUE(usage);
+  ASSERT_EQ(usage->segments.size(), 2u) << "the needed one and the active one";
+  EXPECT_LE(usage->segments[0].first_seq, kept.seq);
+  EXPECT_GE(usage->segments[0].last_seq, kept.seq);
+  EXPECT_EQ(journal->read(kept.location).value_or(""), fmt::format("{:01000}", 600));
+  EXPECT_EQ(journal->read({.segment = 1, .offset = 1024, .size = 100}).error().code(), Code::not_found);
+
+  // A restart knows which segments were deleted on purpose, and a reader passes over them.
+  const ChainFold::State state = fold.state();
+  journal->stop();
+  ChainFold again;
+  again.need_only({kept.seq});
+  auto second = make(options);
+  second->add(again);
+  ASSERT_TRUE(second->open());
+  EXPECT_EQ(again.state(), state);
+  auto all = read_all(*second);
+  ASSERT_TRUE(all) << all.error().reason();
+  EXPECT_EQ(all->back().first, 1500u);
+  EXPECT_LT(all->size(), 1000u);
+  second->stop();
+}
+
+TEST_F(JournalTest, NeverDeletesWhatAProjectionHasNotReached) {
+  ChainFold fold;
+  fold.need_only({});
+  RowsProjection rows;
+  rows.fail_next(1'000'000);
+  auto journal = make();
+  journal->add(fold);
+  journal->add(rows);
+  ASSERT_TRUE(journal->open());
+  for (int i = 0; i < 1000; ++i) ASSERT_TRUE(appender_.append(*journal, std::string(1000, 'x')));
+  ASSERT_TRUE(journal->tidy_up());
+  ASSERT_TRUE(journal->tidy_up());
+  EXPECT_EQ(journal->first_seq(), 1u);
+  journal->stop();
+}
+
+TEST_F(JournalTest, TellsWhatUsesSpace) {
+  auto journal = open();
+  for (int i = 0; i < 10; ++i) ASSERT_TRUE(appender_.append(*journal, "x"));
+  ASSERT_TRUE(journal->tidy_up());
+  ASSERT_TRUE(eventually([&] { return journal->usage()->prepared_on_disk.count > 0; }));
+  auto usage = journal->usage();
+  ASSERT_TRUE(usage);
+  ASSERT_EQ(usage->segments.size(), 1u);
+  EXPECT_EQ(usage->segments[0].state, SegmentState::active);
+  EXPECT_EQ(usage->segments[0].last_seq, 10u);
+  EXPECT_GT(usage->segments_on_disk.count, 0u);
+  EXPECT_GT(usage->checkpoints_on_disk.count, 0u);
+  journal->stop();
+}
+
+}  // namespace
+}  // namespace gantry::journal
