@@ -4,7 +4,7 @@
 
 namespace gantry::proxy {
 
-std::vector<net::Header> passable(net::Headers headers, net::Direction direction) {
+std::vector<net::Header> passable(net::Headers headers, net::Direction direction, Call::Authorization authorization) {
   std::vector<net::Header> kept;
   kept.reserve(headers.size() + 1);
   bool connection_names = headers.find("connection").has_value();
@@ -14,6 +14,7 @@ std::vector<net::Header> passable(net::Headers headers, net::Direction direction
     if (direction == net::Direction::request &&
         (net::is_gantry_header(header.name) || equals_ignoring_case(header.name, "expect")))
       continue;
+    if (authorization == Call::Authorization::of_gantry && equals_ignoring_case(header.name, "authorization")) continue;
     kept.push_back(header);
   }
   return kept;
@@ -25,7 +26,21 @@ Attempt::Attempt(AttemptParts parts, agents::Target& target, Duration timeout, n
       key_(target.instance().to_string()),
       timeout_(timeout),
       client_(client),
-      spool_(parts.parts.requests, parts.parts.blocking, parts.options.answer_record_limit.count) {}
+      spool_(parts.parts.requests, parts.parts.blocking, parts.options.answer_record_limit.count) {
+  parts_.attempts->add(*this);
+  interrupted_ = parts_.attempts->interrupted();
+}
+
+void Attempts::interrupt_all() {
+  interrupted_ = true;
+  for (Attempt* attempt : all_) attempt->interrupt();
+}
+
+void Attempt::interrupt() {
+  if (answered_) return;
+  interrupted_ = true;
+  if (connection_) connection_.close();
+}
 
 Task<bool> Attempt::run(Outgoing outgoing) {
   id_text_ = outgoing.id.to_string();
@@ -56,6 +71,10 @@ Task<Result<void>> Attempt::connect() {
 
 Task<bool> Attempt::exchange_once(Outgoing outgoing) {
   outcome_ = requests::Outcome::running;
+  if (interrupted_) {
+    fail_with(Error(Code::cancelled, "the server stops"));
+    co_return false;
+  }
   if (!connection_) {
     auto connected = co_await connect();
     if (!connected) {
@@ -190,6 +209,11 @@ void Attempt::finish() {
 }
 
 void Attempt::fail_with(const Error& error) {
+  if (interrupted_) {
+    outcome_ = requests::Outcome::interrupted;
+    detail_ = "the server stopped";
+    return;
+  }
   if (error.code() == Code::timeout)
     outcome_ = requests::Outcome::timeout;
   else if (outcome_ == requests::Outcome::running)

@@ -7,6 +7,7 @@
 #include <memory>
 #include <optional>
 #include <string>
+#include <unordered_set>
 #include <vector>
 
 #include "proxy/spool.h"
@@ -25,17 +26,36 @@ struct Outgoing {
   requests::Body body;
 };
 
+class Attempt;
+
+/// The attempts under way on one I/O thread, so that a stop can interrupt them. Belongs to that thread.
+class Attempts {
+ public:
+  void add(Attempt& attempt) { all_.insert(&attempt); }
+  void remove(Attempt& attempt) { all_.erase(&attempt); }
+  /// Interrupts those under way and all that begin later.
+  void interrupt_all();
+  bool interrupted() const { return interrupted_; }
+
+ private:
+  std::unordered_set<Attempt*> all_;
+  bool interrupted_ = false;
+};
+
 /// What an attempt needs from around it.
 struct AttemptParts {
   const Parts& parts;
   const Options& options;
   net::Pool& pool;
+  std::shared_ptr<Attempts> attempts;
 };
 
 class Attempt {
  public:
   /// `client` may be null; `timeout` is how long the instance may be silent.
   Attempt(AttemptParts parts, agents::Target& target, Duration timeout, net::Exchange* client);
+  Attempt(const Attempt&) = delete;
+  ~Attempt() { parts_.attempts->remove(*this); }
 
   /// Delivers. True if there is a whole answer: then `record` describes it; else `outcome` and `detail` say why not.
   Task<bool> run(Outgoing outgoing);
@@ -55,6 +75,8 @@ class Attempt {
   bool client_present() const { return client_ != nullptr; }
   /// Gives the connection back to the pool.
   void finish();
+  /// Ends the delivery with `Outcome::interrupted`.
+  void interrupt();
 
  private:
   Task<bool> exchange_once(Outgoing outgoing);
@@ -80,6 +102,7 @@ class Attempt {
   bool client_began_ = false;
   bool fresh_ = false;
   bool answered_ = false;
+  bool interrupted_ = false;
   std::string id_text_;
   requests::Outcome outcome_ = requests::Outcome::running;
   std::string detail_;
@@ -87,6 +110,7 @@ class Attempt {
 };
 
 /// The fields of a message that may be passed on, in order (RFC 9110 7.6.1), as views.
-std::vector<net::Header> passable(net::Headers headers, net::Direction direction);
+std::vector<net::Header> passable(net::Headers headers, net::Direction direction,
+                                  Call::Authorization authorization = Call::Authorization::of_agent);
 
 }  // namespace gantry::proxy

@@ -22,7 +22,7 @@ Task<void> Proxy::State::journaled(net::Exchange& exchange, Call call, std::shar
   inbound.preference = parse_preference(head.headers, options_.longest_wait);
   inbound.method = head.method;
   inbound.framing = head.framing.kind;
-  inbound.headers = passable(head.headers, net::Direction::request);
+  inbound.headers = passable(head.headers, net::Direction::request, inbound.call.authorization);
   if (!head.headers.find("traceparent")) {
     inbound.traceparent = make_traceparent(parts_.random);
     inbound.headers.push_back({"traceparent", inbound.traceparent});

@@ -110,7 +110,13 @@ Task<Result<net::ClientConnection>> Proxy::State::open(agents::Target& target, D
 
 Task<void> Proxy::State::forward(net::Exchange& exchange, Call call, std::shared_ptr<agents::Route> route,
                                  agents::Lease lease) {
-  const net::RequestHead& head = exchange.request();
+  net::RequestHead head = exchange.request();
+  std::vector<net::Header> without_key;
+  if (call.authorization == Call::Authorization::of_gantry) {
+    for (const net::Header& header : head.headers)
+      if (!equals_ignoring_case(header.name, "authorization")) without_key.push_back(header);
+    head.headers = without_key;
+  }
   std::string id_text = parts_.requests.make_id().to_string();
   std::string key = lease.target().instance().to_string();
   Duration timeout = route->spec()->timeout;
@@ -138,6 +144,8 @@ Task<void> Proxy::State::forward(net::Exchange& exchange, Call call, std::shared
       failure = begun.error();
       break;
     }
+    // Nobody waits for this answer but its caller.
+    auto watch = exchange.watch_client([&upstream] { upstream.close(); });
     Relay relay{exchange, upstream, id_text, parts_.clock, timeout};
     if (has_body) {
       co_await net::join_both(pump_request(relay), pump_answer(relay));

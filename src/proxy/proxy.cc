@@ -25,6 +25,7 @@ Proxy::State::State(Parts parts, Options options)
       options_(options),
       pool_(parts.threads, options.pool),
       dispatcher_(parts, options_, *this) {
+  for (size_t i = 0; i < parts.threads.size(); ++i) attempts_.push_back(std::make_shared<Attempts>());
   dispatcher_.set_pool(pool_);
   parts_.requests.set_listener(dispatcher_);
   parts_.agents.add_listener(dispatcher_);
@@ -35,12 +36,30 @@ void Proxy::State::start() {
   tasks_.spawn(parts_.threads.executor(0), keep_house());
 }
 
-void Proxy::State::stop(Duration) {
+void Proxy::State::close(Duration patience) {
   dispatcher_.close();
   stopping_.notify();
+  closing_.spawn(parts_.threads.executor(0), interrupt_after(patience));
+}
+
+Task<void> Proxy::State::interrupt_after(Duration patience) {
+  SteadyTime deadline = parts_.clock.steady() + patience;
+  while (parts_.clock.steady() < deadline && !ended_) {
+    // The owner of attempts cannot tell when the last one ended without a cost for each: so it is asked.
+    co_await sleep_for(std::chrono::milliseconds(5));
+  }
+  for (size_t i = 0; i < parts_.threads.size(); ++i)
+    asio::post(parts_.threads.executor(i), [attempts = attempts_[i]] { attempts->interrupt_all(); });
+}
+
+void Proxy::State::join() {
   dispatcher_.join();
   tasks_.join();
+  ended_ = true;
+  closing_.join();
 }
+
+std::shared_ptr<Attempts> Proxy::State::attempts_here() { return attempts_[IoThreads::current().value_or(0)]; }
 
 Task<void> Proxy::State::handle(net::Exchange& exchange, Call call) {
   auto route = parts_.agents.find(call.scope, call.agent);
@@ -60,7 +79,8 @@ Task<void> Proxy::State::handle(net::Exchange& exchange, Call call) {
 Proxy::Proxy(Parts parts, Options options) : state_(std::make_unique<State>(parts, options)) {}
 Proxy::~Proxy() = default;
 void Proxy::start() { state_->start(); }
-void Proxy::stop(Duration patience) { state_->stop(patience); }
+void Proxy::close(Duration patience) { state_->close(patience); }
+void Proxy::join() { state_->join(); }
 Task<void> Proxy::handle(net::Exchange& exchange, Call call) { return state_->handle(exchange, std::move(call)); }
 
 }  // namespace gantry::proxy

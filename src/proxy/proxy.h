@@ -9,7 +9,7 @@
 // dispatcher then delivers in the background and the answer is recorded. The last byte of an answer is held back until
 // the answer is durable, so that what a caller has seen complete is never executed again.
 //
-// Owned by the composition root: construct before `journal.open`, `start` after it, `stop` before the journal stops.
+// Owned by the composition root: construct before `journal.open`, `start` after it, `close` and `join` before the journal stops.
 // `handle` runs on the connection's I/O thread.
 //
 // Example:
@@ -68,6 +68,8 @@ struct Call {
   std::string principal;
   std::string agent;
   std::string target;  ///< path and query as the agent shall see them
+  /// Whether `Authorization` is the caller's own for the agent, or held our key, which no agent may see.
+  enum class Authorization { of_agent, of_gantry } authorization = Authorization::of_agent;
 };
 
 /// See the head of this file.
@@ -79,9 +81,11 @@ class Proxy {
 
   /// Starts delivering what waits. After the journal is open and agents have started.
   void start();
-  /// No more deliveries begin; returns when those under way have ended or were given back. Idempotent. Not from an
-  /// I/O thread.
-  void stop(Duration patience);
+  /// No more deliveries begin and callers that wait are told 202; attempts that have not ended after `patience` are
+  /// interrupted and go out again after the next start. Returns at once.
+  void close(Duration patience);
+  /// After `close`: returns when every delivery has ended. Idempotent. Not from an I/O thread.
+  void join();
 
   /// Serves one exchange, to its end.
   Task<void> handle(net::Exchange& exchange, Call call);

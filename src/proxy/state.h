@@ -1,6 +1,7 @@
 // The proxy's insides: how an exchange is served. Private to this folder.
 #pragma once
 
+#include <atomic>
 #include <functional>
 
 #include "proxy/attempt.h"
@@ -31,7 +32,8 @@ class Proxy::State final : public Background {
   State(Parts parts, Options options);
 
   void start();
-  void stop(Duration patience);
+  void close(Duration patience);
+  void join();
   Task<void> handle(net::Exchange& exchange, Call call);
 
   // Background
@@ -71,13 +73,18 @@ class Proxy::State final : public Background {
   Task<void> expire_all();
   Duration retention_of(const Scope& scope, const std::string& agent) const;
 
-  AttemptParts attempt_parts() { return {parts_, options_, pool_}; }
+  AttemptParts attempt_parts() { return {parts_, options_, pool_, attempts_here()}; }
+  std::shared_ptr<Attempts> attempts_here();
+  Task<void> interrupt_after(Duration patience);
 
   Parts parts_;
   Options options_;
   net::Pool pool_;
   Dispatcher dispatcher_;
+  std::vector<std::shared_ptr<Attempts>> attempts_;  ///< one for each I/O thread
   TaskGroup tasks_;
+  TaskGroup closing_;
+  std::atomic<bool> ended_ = false;
   Notifier stopping_;
 };
 

@@ -1,0 +1,16 @@
+# cmake -DINPUT=file -DOUTPUT=file.cc -DVARIABLE=namespace::name -P EmbedText.cmake
+# Writes a source file that defines the std::string_view VARIABLE with the text of INPUT. The literal is cut into
+# pieces because a compiler need not take one above 64 KiB.
+file(READ ${INPUT} text)
+string(REGEX MATCH "^(.*)::([^:]+)$" found ${VARIABLE})
+set(space ${CMAKE_MATCH_1})
+set(name ${CMAKE_MATCH_2})
+string(LENGTH "${text}" length)
+set(literal "")
+set(at 0)
+while(at LESS length)
+  string(SUBSTRING "${text}" ${at} 8000 piece)
+  string(APPEND literal "R\"~gantry~(${piece})~gantry~\"\n")
+  math(EXPR at "${at} + 8000")
+endwhile()
+file(WRITE ${OUTPUT} "#include <string_view>\n\nnamespace ${space} {\nextern const std::string_view ${name};\nconst std::string_view ${name} =\n${literal};\n}  // namespace ${space}\n")

@@ -1,0 +1,61 @@
+// gantry: one binary, its role decided by the first word.
+//
+//   gantry __spawn …   the single-threaded process that starts sandboxes for a server
+//   gantry up          this process becomes the server
+//   anything else      the command line, a client of the server's API
+#include <cstdio>
+#include <cstdlib>
+#include <string_view>
+
+#include "base/base.h"
+#include "cli/cli.h"
+#include "sandbox/sandbox.h"
+#include "server/server.h"
+
+#ifndef GANTRY_VERSION
+#define GANTRY_VERSION "0.0.0"
+#endif
+#ifndef GANTRY_COMMIT
+#define GANTRY_COMMIT "unknown"
+#endif
+#ifndef GANTRY_BUILD
+#define GANTRY_BUILD "dev"
+#endif
+
+namespace {
+
+using namespace gantry;
+
+void announce(const server::Ready& ready, cli::Announce how) {
+  if (how == cli::Announce::json)
+    std::printf("{\"url\":\"%s\",\"key_file\":\"%s\",\"pid\":%d}\n", ready.url.c_str(), ready.key_file.c_str(), ready.pid);
+  else
+    std::printf("gantry is ready at %s (pid %d, key in %s)\n", ready.url.c_str(), ready.pid, ready.key_file.c_str());
+  std::fflush(stdout);
+}
+
+int serve(const cli::UpOptions& options) {
+  auto done = server::serve({.config = options.config,
+                             .version = GANTRY_VERSION,
+                             .commit = GANTRY_COMMIT,
+                             .build = GANTRY_BUILD,
+                             .announce = [&](const server::Ready& ready) { announce(ready, options.announce); }});
+  if (done) return 0;
+  const Error& error = done.error();
+  std::fprintf(stderr, "error: %s\n", error.reason().c_str());
+  if (!error.hint().empty()) std::fprintf(stderr, "hint: %s\n", error.hint().c_str());
+  if (error.id() != ErrorId::none) std::fprintf(stderr, "id: %s\n", std::string(to_string(error.id())).c_str());
+  return exit_code(error.code());
+}
+
+}  // namespace
+
+int main(int argc, char** argv) {
+  if (argc >= 3 && std::string_view(argv[1]) == "__spawn") return sandbox::spawn_process_main(std::atoi(argv[2]));
+  SystemClock clock;
+  SystemRandom random;
+  cli::Environment environment = cli::process_environment(clock, random);
+  environment.build = {.version = GANTRY_VERSION, .commit = GANTRY_COMMIT, .build = GANTRY_BUILD};
+  environment.run_server = serve;
+  return cli::run(argc, argv, environment);
+}

@@ -1,0 +1,115 @@
+// Routes and authenticates every HTTP request, and serves /v1. Private to this folder.
+#pragma once
+
+#include <memory>
+#include <span>
+#include <string>
+#include <string_view>
+#include <vector>
+
+#include "json/json.h"
+#include "server/composition.h"
+
+namespace gantry::server {
+
+/// What a handler of a route knows.
+struct Context {
+  net::Exchange& exchange;
+  std::string principal;
+  Scope scope;
+  std::vector<std::string> parameters;  ///< of the path, decoded, in order
+  std::vector<std::pair<std::string, std::string>> query;
+
+  /// The first value of a query parameter.
+  std::optional<std::string_view> find(std::string_view name) const;
+};
+
+/// A decoded `?a=b&c`. `+` is a space. `invalid` for a bad escape.
+Result<std::vector<std::pair<std::string, std::string>>> parse_query(std::string_view query);
+/// Undoes %XX. `invalid` for a bad escape or a NUL.
+Result<std::string> percent_decode(std::string_view text);
+
+/// One answer as JSON.
+struct Reply {
+  int status = 200;
+  json::Value body;
+  std::vector<std::pair<std::string, std::string>> headers = {};
+};
+
+enum class Access { keyed, open };
+
+class Api final : public net::Handler {
+ public:
+  /// A handler answers by returning, or answers on the exchange itself and returns nothing.
+  using Handled = Result<std::optional<Reply>>;
+  struct Route {
+    std::string_view method;
+    std::string_view pattern;  ///< `/v1/agents/{name}`
+    Access access;
+    Task<Handled> (Api::*handler)(Context& context);
+  };
+  static std::span<const Route> routes();
+
+  explicit Api(Composition& server) : server_(server) {}
+  Task<void> handle(net::Exchange& exchange) override;
+
+ private:
+  Task<void> handle_proxy(net::Exchange& exchange);
+  Task<void> handle_route(net::Exchange& exchange, const Route& route, std::vector<std::string> parameters);
+  Task<Result<void>> answer(net::Exchange& exchange, Reply reply);
+
+  struct Caller {
+    std::string principal;
+    Scope scope;
+    proxy::Call::Authorization authorization = proxy::Call::Authorization::of_agent;
+  };
+  Result<Caller> authenticate(net::Headers headers) const;
+
+  // api_server.cc
+  Task<Handled> healthz(Context& context);
+  Task<Handled> readyz(Context& context);
+  Task<Handled> version(Context& context);
+  Task<Handled> status(Context& context);
+  Task<Handled> doctor(Context& context);
+  Task<Handled> doctor_storage(Context& context);
+  Task<Handled> openapi(Context& context);
+  Task<Handled> shutdown(Context& context);
+
+  // api_agents.cc
+  Task<Handled> validate(Context& context);
+  Task<Handled> put_workdir(Context& context);
+  Task<Handled> head_workdir(Context& context);
+  Task<Handled> put_agent(Context& context);
+  Task<Handled> list_agents(Context& context);
+  Task<Handled> get_agent(Context& context);
+  Task<Handled> delete_agent(Context& context);
+  Task<Handled> apply_verb(Context& context);
+  Task<Handled> scale_agent(Context& context);
+  Task<Handled> agent_health(Context& context);
+  Task<Handled> agent_stats(Context& context);
+  Task<Handled> all_stats(Context& context);
+  Task<Handled> agent_logs(Context& context);
+  json::Value agent_json(const agents::AgentView& view, agents::Detail detail) const;
+
+  // api_requests.cc
+  Task<Handled> list_requests(Context& context);
+  Task<Handled> get_request(Context& context);
+  Task<Handled> get_response(Context& context);
+  Task<Handled> replay_request(Context& context);
+
+  Composition& server_;
+};
+
+/// The `limit` of a listing: 1 to 1000, 100 if it is not given.
+Result<size_t> limit_of(const Context& context);
+/// A duration in the query; `fallback` if it is not given.
+Result<std::optional<Duration>> duration_of(const Context& context, std::string_view name);
+/// `{"data": …, "next": …}`; no cursor at the end.
+json::Value listing(json::Array data, std::string next);
+
+/// What `gantry doctor` prints: every check with its verdict and what to do.
+Task<json::Value> examine(Composition& server);
+/// What uses space. Blocks.
+Result<json::Value> examine_storage(Composition& server);
+
+}  // namespace gantry::server

@@ -1,0 +1,212 @@
+// /v1/agents, /v1/workdirs, /v1/validate, /v1/stats: what is declared and what runs.
+#include <algorithm>
+
+#include "server/api.h"
+
+namespace gantry::server {
+namespace {
+
+constexpr size_t spec_limit = size_t{1} << 20;
+// Lines of a log that are handed out between two looks at the client.
+constexpr Duration follow_patience = std::chrono::seconds(1);
+
+const std::string& name_of(const Context& context) { return context.parameters.at(0); }
+
+json::Array diagnostics_json(const std::vector<core::Diagnostic>& diagnostics, const core::Source& source) {
+  json::Array array;
+  for (const core::Diagnostic& diagnostic : diagnostics) array.push_back(core::to_json(diagnostic, source));
+  return array;
+}
+
+// The last segment of a path such as /v1/agents/bot/restart.
+std::string_view last_segment(std::string_view path) { return path.substr(path.rfind('/') + 1); }
+
+Task<Result<core::Source>> read_source(Context& context, std::string file) {
+  GANTRY_CO_TRY(std::string text, co_await context.exchange.read_all(spec_limit));
+  co_return core::Source{std::move(file), std::move(text)};
+}
+
+Result<agents::LogOptions> log_options(const Context& context, Time now) {
+  agents::LogOptions options;
+  if (auto tail = context.find("tail")) {
+    auto count = parse_bytes(*tail);
+    if (!count || count->count > 1'000'000)
+      return fail(Code::invalid, "tail: '{}' is not a number of lines up to 1000000", tail->substr(0, 64));
+    options.tail = count->count;
+  }
+  if (auto since = context.find("since")) {
+    if (auto duration = parse_duration(*since)) {
+      options.since = now - *duration;
+    } else {
+      auto time = parse_time(*since);
+      if (!time)
+        return fail(Code::invalid, "since: '{}' is neither a duration such as 10m nor a time such as 2026-11-20T18:12:00Z",
+                    since->substr(0, 64));
+      options.since = *time;
+    }
+  }
+  options.filter = context.find("filter").value_or("");
+  if (auto instance = context.find("instance")) {
+    GANTRY_TRY(options.instance, InstanceId::parse(*instance));
+  }
+  options.stream = context.find("stream").value_or("");
+  if (!options.stream.empty() && options.stream != "stdout" && options.stream != "stderr")
+    return fail(Code::invalid, "stream: '{}' is neither stdout nor stderr", options.stream.substr(0, 64));
+  if (context.find("follow").value_or("") == "true") options.follow = agents::LogOptions::Follow::yes;
+  return options;
+}
+
+}  // namespace
+
+json::Value Api::agent_json(const agents::AgentView& view, agents::Detail detail) const {
+  requests::Counts counts = server_.requests().counts(view.id);
+  return agents::to_json(view, {.pending = counts.pending, .processing = counts.processing}, detail);
+}
+
+Task<Api::Handled> Api::validate(Context& context) {
+  std::string file(context.find("file").value_or("request"));
+  GANTRY_CO_TRY(core::Source source, co_await read_source(context, std::move(file)));
+  core::Parsed parsed = core::parse_resources(source);
+  co_return Reply{.body = json::Object{{"valid", !core::has_errors(parsed.diagnostics)},
+                                       {"resources", parsed.agents.size()},
+                                       {"diagnostics", diagnostics_json(parsed.diagnostics, source)}}};
+}
+
+Task<Api::Handled> Api::put_workdir(Context& context) {
+  GANTRY_CO_TRY(auto upload, co_await server_.agents().workdirs().begin());
+  while (!context.exchange.body_complete()) {
+    GANTRY_CO_TRY(std::string_view piece, co_await context.exchange.read_some());
+    if (piece.empty()) break;
+    GANTRY_CO_TRY_VOID(co_await upload->write(std::string(piece)));
+  }
+  GANTRY_CO_TRY(agents::Workdir workdir, co_await upload->finish());
+  co_return Reply{.status = 201,
+                  .body = json::Object{{"digest", workdir.digest}, {"files", workdir.files}, {"bytes", workdir.bytes.count}}};
+}
+
+Task<Api::Handled> Api::head_workdir(Context& context) {
+  GANTRY_CO_TRY(auto workdir, co_await server_.agents().workdirs().find(context.parameters.at(0)));
+  if (!workdir) co_return fail(Code::not_found, "no workdir {} was uploaded", context.parameters.at(0).substr(0, 100));
+  co_return Reply{.body = json::Object{{"digest", workdir->digest}, {"files", workdir->files}, {"bytes", workdir->bytes.count}}};
+}
+
+Task<Api::Handled> Api::put_agent(Context& context) {
+  GANTRY_CO_TRY(core::Source source, co_await read_source(context, "request"));
+  core::Parsed parsed = core::parse_resources(source);
+  if (core::has_errors(parsed.diagnostics)) {
+    std::string members = "\"diagnostics\":" + json::serialize(diagnostics_json(parsed.diagnostics, source));
+    co_await net::respond_error(context.exchange, Error(Code::invalid, "the spec of the agent has errors"), {}, members);
+    co_return std::optional<Reply>{};
+  }
+  if (parsed.agents.size() != 1)
+    co_return fail(Code::invalid, "the body holds {} agents; this path takes one", parsed.agents.size());
+  core::AgentSpec& spec = parsed.agents.front();
+  if (spec.name != name_of(context))
+    co_return fail(Code::invalid, "the path names agent '{}' and the spec '{}'", name_of(context).substr(0, 64), spec.name);
+  GANTRY_CO_TRY(agents::Deployed deployed, co_await server_.agents().deploy(context.scope, spec));
+  server_.log().info("agent deployed", telemetry::field("agent", spec.name),
+                     telemetry::field("result", agents::to_string(deployed.outcome)),
+                     telemetry::field("principal", context.principal));
+  co_return Reply{.status = deployed.outcome == agents::Deployed::Outcome::created ? 201 : 200,
+                  .body = json::Object{{"agent", agent_json(deployed.agent, agents::Detail::full)},
+                                       {"result", agents::to_string(deployed.outcome)}}};
+}
+
+Task<Api::Handled> Api::list_agents(Context& context) {
+  agents::ListOptions options;
+  GANTRY_CO_TRY(options.limit, limit_of(context));
+  options.after = context.find("after").value_or("");
+  if (auto text = context.find("status")) {
+    options.status = agents::agent_status_from_string(*text);
+    if (!options.status)
+      co_return fail(Code::invalid, "status: '{}' is none of running, starting, degraded, crash_loop, paused, stopped",
+                     text->substr(0, 64));
+  }
+  agents::AgentPage page = server_.agents().list(context.scope, options);
+  json::Array data;
+  for (const agents::AgentView& view : page.agents) data.push_back(agent_json(view, agents::Detail::brief));
+  co_return Reply{.body = listing(std::move(data), page.next)};
+}
+
+Task<Api::Handled> Api::get_agent(Context& context) {
+  GANTRY_CO_TRY(agents::AgentView view, server_.agents().get(context.scope, name_of(context)));
+  co_return Reply{.body = agent_json(view, agents::Detail::full)};
+}
+
+Task<Api::Handled> Api::delete_agent(Context& context) {
+  GANTRY_CO_TRY_VOID(co_await server_.agents().remove(context.scope, name_of(context)));
+  server_.log().info("agent removed", telemetry::field("agent", name_of(context)),
+                     telemetry::field("principal", context.principal));
+  co_return Reply{.body = json::Object{{"removed", name_of(context)}}};
+}
+
+Task<Api::Handled> Api::apply_verb(Context& context) {
+  auto verb = agents::verb_from_string(last_segment(context.exchange.request().path));
+  GANTRY_CHECK(verb.has_value());
+  agents::VerbOptions options;
+  GANTRY_CO_TRY(options.wait, duration_of(context, "wait"));
+  GANTRY_CO_TRY(agents::AgentView view, co_await server_.agents().apply(context.scope, name_of(context), *verb, options));
+  server_.log().info("agent verb", telemetry::field("agent", name_of(context)),
+                     telemetry::field("verb", last_segment(context.exchange.request().path)),
+                     telemetry::field("principal", context.principal));
+  co_return Reply{.body = agent_json(view, agents::Detail::full)};
+}
+
+Task<Api::Handled> Api::scale_agent(Context& context) {
+  GANTRY_CO_TRY(std::string text, co_await context.exchange.read_all(spec_limit));
+  GANTRY_CO_TRY(json::Value body, json::parse(text));
+  GANTRY_CO_TRY(uint64_t replicas, json::get_uint(body, "replicas"));
+  agents::VerbOptions options;
+  GANTRY_CO_TRY(options.wait, duration_of(context, "wait"));
+  uint32_t count = static_cast<uint32_t>(std::min<uint64_t>(replicas, UINT32_MAX));
+  GANTRY_CO_TRY(agents::AgentView view, co_await server_.agents().scale(context.scope, name_of(context), count, options));
+  server_.log().info("agent scaled", telemetry::field("agent", name_of(context)), telemetry::field("replicas", count),
+                     telemetry::field("principal", context.principal));
+  co_return Reply{.body = agent_json(view, agents::Detail::full)};
+}
+
+Task<Api::Handled> Api::agent_health(Context& context) {
+  GANTRY_CO_TRY(agents::AgentHealth health, server_.agents().health(context.scope, name_of(context)));
+  co_return Reply{.body = agents::to_json(health)};
+}
+
+Task<Api::Handled> Api::agent_stats(Context& context) {
+  GANTRY_CO_TRY(auto rows, co_await server_.agents().stats(context.scope, name_of(context)));
+  json::Array data;
+  for (const agents::StatsView& row : rows) data.push_back(agents::to_json(row));
+  co_return Reply{.body = listing(std::move(data), "")};
+}
+
+Task<Api::Handled> Api::all_stats(Context& context) {
+  GANTRY_CO_TRY(auto rows, co_await server_.agents().stats(context.scope, ""));
+  json::Array data;
+  for (const agents::StatsView& row : rows) data.push_back(agents::to_json(row));
+  co_return Reply{.body = listing(std::move(data), "")};
+}
+
+// One JSON object a line; a follower gets new lines until it leaves or the server stops.
+Task<Api::Handled> Api::agent_logs(Context& context) {
+  GANTRY_CO_TRY(agents::LogOptions options, log_options(context, server_.clock().now()));
+  GANTRY_CO_TRY(auto reader, co_await server_.agents().logs(context.scope, name_of(context), options));
+  net::Exchange& exchange = context.exchange;
+  auto started = exchange.start(200, {{"Content-Type", "application/jsonl"}, {"Cache-Control", "no-store"}},
+                                net::Framing::chunked());
+  if (!started) co_return std::unexpected(std::move(started).error());
+  co_await exchange.flush();
+  while (!reader->ended() && !exchange.client_gone() && !exchange.draining()) {
+    auto lines = co_await reader->next(follow_patience);
+    if (!lines) {
+      server_.log().warn("a log cannot be read", telemetry::field("agent", name_of(context)),
+                         telemetry::field("error", lines.error()));
+      exchange.abort();
+      co_return std::optional<Reply>{};
+    }
+    std::string text;
+    for (const agents::LogLine& line : *lines) text += json::serialize(agents::to_json(line)) + "\n";
+    if (!text.empty() && !co_await exchange.send_body(text)) co_return std::optional<Reply>{};
+  }
+  co_await exchange.finish();
+  co_return std::optional<Reply>{};
+}
+
+}  // namespace gantry::server

@@ -1,0 +1,195 @@
+#include "server/composition.h"
+
+#include <signal.h>
+#include <unistd.h>
+
+#include <array>
+#include <condition_variable>
+
+#include "json/json.h"
+#include "os/os.h"
+#include "server/api.h"
+
+namespace gantry::server {
+namespace {
+
+// How long requests in flight may go on after a stop was asked for.
+constexpr Duration drain_time = std::chrono::seconds(10);
+
+template <class Part>
+Result<void> named(std::string_view what, Result<Part> result) {
+  if (result) return {};
+  return std::unexpected(std::move(result).error().wrap(what));
+}
+
+// Runs one task on an I/O thread and waits for it: for start-up, on the main thread.
+Task<void> hand_over(Task<Result<void>> task, Result<void>& result) { result = co_await std::move(task); }
+
+Result<void> run_blocking(IoThreads& threads, Task<Result<void>> task) {
+  Result<void> result;
+  TaskGroup group;
+  group.spawn(threads.executor(0), hand_over(std::move(task), result));
+  group.join();
+  return result;
+}
+
+}  // namespace
+
+Composition::Composition(ServeOptions options)
+    : options_(std::move(options)), data_(options_.config.text("data")), started_at_(clock_.now()) {}
+
+Composition::~Composition() { stop(); }
+
+Result<void> Composition::start() {
+  GANTRY_TRY_VOID(lock_data());
+  GANTRY_TRY_VOID(open_log());
+  // Before any thread: the driver starts the spawn process, which must be a child of a quiet process.
+  GANTRY_TRY_VOID(open_sandbox());
+  threads_ = std::make_unique<IoThreads>(static_cast<size_t>(options_.config.integer("io_threads")));
+  threads_->start();
+  blocking_ = std::make_unique<BlockingPool>(4, 65'536);
+  GANTRY_TRY_VOID(open_store());
+  make_journal();
+  make_features();
+  GANTRY_TRY_VOID(start_features());
+  GANTRY_TRY_VOID(listen());
+  GANTRY_TRY_VOID(write_server_file());
+  phase_ = Phase::ready;
+  log_.info("server ready", telemetry::field("url", url()), telemetry::field("data", data_.string()),
+            telemetry::field("took_ms", clock_.now() - started_at_));
+  return {};
+}
+
+Result<void> Composition::lock_data() {
+  std::error_code error;
+  data_ = std::filesystem::absolute(data_, error);
+  GANTRY_TRY_VOID(named("create the data directory", os::make_directories(data_)));
+  auto lock = os::lock_file(data_ / "lock");
+  if (!lock && lock.error().code() == Code::conflict) {
+    std::string who = "another process";
+    if (auto text = os::read_file(data_ / "server.json", kibibytes(64)))
+      if (auto file = json::parse(*text))
+        who = fmt::format("the server with pid {}", json::get_int_or(*file, "pid", 0).value_or(0));
+    return std::unexpected(Error(ErrorId::GR0001, fmt::format("{} already uses {}", who, data_.string()))
+                               .with_hint("gantry status shows it and gantry down stops it; --data DIR runs a second one"));
+  }
+  if (!lock) return std::unexpected(std::move(lock).error().wrap("lock the data directory " + data_.string()));
+  lock_ = std::move(*lock);
+  return {};
+}
+
+Result<void> Composition::open_log() {
+  GANTRY_TRY(auto level, telemetry::parse_level(options_.config.text("log_level")));
+  GANTRY_TRY(auto format, telemetry::parse_format(options_.config.text("log_format")));
+  telemetry::LogOptions log_options{.level = level};
+  GANTRY_TRY_VOID(os::make_directories(data_ / "logs"));
+  GANTRY_TRY(auto file, telemetry::file_sink({.path = data_ / "logs" / "server.log"}));
+  log_options.sinks.push_back(std::move(file));
+  auto color = ::isatty(STDERR_FILENO) ? telemetry::Color::on : telemetry::Color::off;
+  log_options.sinks.push_back(telemetry::stderr_sink(format, color));
+  log_writer_ = std::make_unique<telemetry::LogWriter>(std::move(log_options), clock_);
+  log_ = log_writer_->logger();
+  return {};
+}
+
+Result<void> Composition::open_sandbox() {
+  for (const char* name : {"instances", "revisions", "workspaces"}) GANTRY_TRY_VOID(os::make_directories(data_ / name));
+  sandbox_ = sandbox::make_bubblewrap_driver(
+      {.clock = clock_, .random = random_},
+      {.run_dir = data_ / "run", .shared_dirs = {data_ / "instances", data_ / "revisions", data_ / "workspaces"}});
+  return named("open the sandbox driver", sandbox_->open());
+}
+
+Result<void> Composition::open_store() {
+  const std::array migrations{identity::migrations(), agents::migrations(), requests::migrations()};
+  auto database = store::open_sqlite(data_ / "store.db", migrations);
+  if (!database) return std::unexpected(std::move(database).error().wrap("open the store"));
+  database_ = std::move(*database);
+  auto identity = identity::Identity::open(*database_, clock_, random_);
+  if (!identity) return std::unexpected(std::move(identity).error().wrap("load the keys"));
+  identity_ = std::move(*identity);
+  return named("create the root key", identity_->ensure_root_key(data_ / "root.key", scope()));
+}
+
+void Composition::make_journal() {
+  journal::Options journal_options;
+  journal_options.directory = data_ / "journal";
+  journal_options.segment_size = options_.config.size("journal_segment_size");
+  journal_options.notify = [log = log_](journal::Severity severity, std::string_view text) {
+    if (severity == journal::Severity::error)
+      log.error("journal", telemetry::field("detail", text));
+    else if (severity == journal::Severity::warning)
+      log.warn("journal", telemetry::field("detail", text));
+    else
+      log.info("journal", telemetry::field("detail", text));
+  };
+  journal_ = journal::make_segments(std::move(journal_options), clock_, random_);
+}
+
+void Composition::make_features() {
+  requests_ = std::make_unique<requests::Requests>(
+      requests::Parts{*journal_, *database_, *blocking_, clock_, random_, log_},
+      requests::Options{.orphan_retention = options_.config.duration("retention")});
+  agents_ = std::make_unique<agents::Agents>(
+      agents::Parts{*database_, *sandbox_, *threads_, *blocking_, clock_, random_, log_}, agents::Options{.data = data_});
+  proxy_ = std::make_unique<proxy::Proxy>(
+      proxy::Parts{*agents_, *requests_, *threads_, *blocking_, clock_, random_, log_},
+      proxy::Options{.request_body_limit = options_.config.size("request_body_limit")});
+}
+
+Result<void> Composition::start_features() {
+  GANTRY_TRY_VOID(named("open the journal", journal_->open()));
+  GANTRY_TRY_VOID(run_blocking(*threads_, requests_->start()));
+  GANTRY_TRY_VOID(named("start the agents", agents_->start()));
+  proxy_->start();
+  return {};
+}
+
+Result<void> Composition::listen() {
+  GANTRY_TRY(auto endpoint, net::Endpoint::parse(options_.config.text("listen")));
+  api_ = std::make_unique<Api>(*this);
+  net::ServerOptions server_options{.listen = endpoint};
+  server_options.limits.max_body_bytes = options_.config.size("request_body_limit").count;
+  server_ = std::make_unique<net::Server>(server_options, net::ServerParts{*threads_, clock_, *api_});
+  return named("listen on " + endpoint.to_string(), server_->start());
+}
+
+Result<void> Composition::write_server_file() {
+  json::Object file{{"url", url()},
+                    {"pid", static_cast<int64_t>(::getpid())},
+                    {"key_file", (data_ / "root.key").string()},
+                    {"started_at", format_time(started_at_)}};
+  return named("write server.json", os::replace_file(data_ / "server.json", json::pretty(file) + "\n"));
+}
+
+std::string Composition::url() const { return "http://" + server_->local_endpoint().to_string(); }
+
+Ready Composition::ready() const {
+  return {.url = url(), .key_file = (data_ / "root.key").string(), .pid = static_cast<int>(::getpid())};
+}
+
+void Composition::request_shutdown() {
+  // SAFETY: kill(2) on ourselves; SIGTERM is blocked in every thread and taken by sigwait in serve().
+  ::kill(::getpid(), SIGTERM);
+}
+
+void Composition::stop() {
+  if (stopped_) return;
+  stopped_ = true;
+  phase_ = Phase::draining;
+  if (proxy_ && server_) proxy_->close(drain_time);
+  if (server_) server_->stop(drain_time);
+  if (proxy_ && server_) proxy_->join();
+  if (agents_) agents_->stop(agents::AtStop::stop_instances);
+  if (journal_) journal_->stop();
+  if (database_) database_->stop();
+  if (sandbox_) sandbox_->close();
+  if (blocking_) blocking_->stop();
+  if (threads_) threads_->stop();
+  std::error_code ignored;
+  if (server_) std::filesystem::remove(data_ / "server.json", ignored);
+  log_.info("server stopped");
+  if (log_writer_) log_writer_->stop();
+}
+
+}  // namespace gantry::server
