@@ -7,7 +7,10 @@
 // is an error with file, line and "did you mean".
 //
 // A `Config` is an immutable value, loaded once by `main` and passed down. The loader reads two small
-// files; nothing else here does I/O except `edit`. Secrets are `telemetry::Secret`.
+// files; otherwise only `set_value` and the `reset` functions do I/O. Secrets are `telemetry::Secret`.
+//
+// A project file comes with a checkout and may be written by anybody, so it cannot hold a secret, and
+// one that belongs to another user is refused.
 //
 // Example:
 //
@@ -31,17 +34,17 @@
 
 namespace gantry::config {
 
-enum class Type { text, path, integer, size, duration, choice, boolean };
+enum class Type { text, path, address, url, integer, size, duration, choice };
 std::string_view to_string(Type type);
 enum class Secrecy { open, secret };
 
 /// One row of the table. All texts have static lifetime.
 struct Option {
-  std::string_view name;          ///< key in files: `log_level`; the flag is `--log-level`
+  std::string_view name;  ///< key in files: `log_level`; the flag is `--log-level`
   Type type;
-  std::string_view fallback;      ///< the default, spelled as in a file; `~/` is the home directory
-  std::string_view environment;   ///< `GANTRY_LOG_LEVEL`
-  std::string_view description;   ///< one sentence
+  std::string_view fallback;     ///< the default, spelled as in a file; `~/` is the home directory
+  std::string_view environment;  ///< `GANTRY_LOG_LEVEL`
+  std::string_view description;  ///< one sentence
   Secrecy secrecy = Secrecy::open;
   std::string_view choices = {};  ///< of a choice: `json|text`
   int64_t least = 0;              ///< of an integer, a size in bytes or a duration in ns
@@ -66,7 +69,7 @@ std::string_view to_string(Level level);
 /// One value and its origin.
 struct Setting {
   const Option* option = nullptr;
-  std::string value;   ///< as spelled there; paths with `~/` expanded
+  std::string value;  ///< as spelled there; paths with `~/` expanded
   Level level = Level::fallback;
   std::string origin;  ///< `--data flag`, `GANTRY_DATA`, `/home/a/.config/gantry/config.yaml:3`, `default`
 };
@@ -83,12 +86,11 @@ struct LoadOptions {
 /// the getter of another type, is a programmer error and aborts.
 class Config {
  public:
-  /// Types text, path and choice. Empty if unset.
+  /// Types text, path, address, url and choice. Empty if unset.
   const std::string& text(std::string_view name) const;
   int64_t integer(std::string_view name) const;
   Bytes size(std::string_view name) const;
   Duration duration(std::string_view name) const;
-  bool boolean(std::string_view name) const;
   telemetry::Secret secret(std::string_view name) const;
   /// True if it was set anywhere, false if this is the default.
   bool is_set(std::string_view name) const;
@@ -108,13 +110,15 @@ class Config {
   std::filesystem::path user_file_;
 };
 
-/// Reads files and environment. All mistakes of all places are in one error (GR0701), a line each.
+/// Reads files and environment. All mistakes of all places are in one error (GR0701), a line each;
+/// GR0702 if a file cannot be read.
 Result<Config> load(const LoadOptions& options);
 /// Where the user file is: `$XDG_CONFIG_HOME/gantry/config.yaml`, else `$HOME/.config/gantry/config.yaml`.
 std::filesystem::path user_file_path(const LoadOptions& options);
 
 /// Sets a key in a file, which is made (0600) if it is missing; other lines and comments stay as they
-/// are. The value is checked first. The file is replaced in one step.
+/// are. The value is checked first. The file is replaced in one step. `invalid` if the file is not a
+/// plain list of `key: value` lines that can be edited safely.
 Result<> set_value(const std::filesystem::path& file, std::string_view name, std::string_view value);
 /// Removes a key; false if it was not there.
 Result<bool> reset_value(const std::filesystem::path& file, std::string_view name);
