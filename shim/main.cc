@@ -21,6 +21,7 @@
 #include "shim/channel.h"
 #include "shim/config.h"
 #include "shim/logs.h"
+#include "shim/probe.h"
 #include "shim/program.h"
 #include "shim/text.h"
 #include "shim/usage.h"
@@ -191,8 +192,8 @@ void lose_control() {
   close(state.control);
   state.control = -1;
   int64_t now = steady_ms();
-  state.reconnect_at = now;
-  // A daemon that hangs up before it said welcome does not extend the window.
+  // A daemon that hangs up before it said welcome does not extend the window, and is not asked at once again.
+  state.reconnect_at = state.abandon_at == never ? now : now + reconnect_ms;
   if (state.abandon_at == never) state.abandon_at = now + static_cast<int64_t>(config.reattach_ms);
 }
 
@@ -320,8 +321,9 @@ void drain(int& pipe, Stream stream) {
 }  // namespace
 }  // namespace gantry::shim
 
-int main() {
+int main(int count, char** arguments) {
   using namespace gantry::shim;
+  if (count == 2 && strcmp(arguments[1], "__probe") == 0) return print_probe();
   prepare();
   config.reattach_ms = default_reattach_ms;
   say_hello();

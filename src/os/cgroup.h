@@ -66,6 +66,7 @@ struct Cgroup {
   uint64_t oom_kills() const;
 };
 
+/// How to prepare a tree.
 struct CgroupTreeOptions {
   std::string name;            ///< of the directory that holds all groups, unique for each daemon
   std::vector<pid_t> ours;     ///< processes that may be moved to a leaf to enable controllers (version 2)

@@ -56,6 +56,15 @@ void reset_signals(posix_spawnattr_t& attributes, Session session) {
   posix_spawnattr_setflags(&attributes, flags);
 }
 
+Result<std::optional<int>> wait_for(const Fd& pidfd, int flags) {
+  siginfo_t info{};
+  while (::waitid(P_PIDFD, static_cast<id_t>(pidfd.get()), &info, WEXITED | flags) != 0)
+    if (errno != EINTR) return fail_errno("wait for a process");
+  if (info.si_pid == 0) return std::nullopt;
+  // The encoding of wait(2): exit code in the second byte, signal in the low seven bits.
+  return info.si_code == CLD_EXITED ? (info.si_status & 0xff) << 8 : info.si_status & 0x7f;
+}
+
 }  // namespace
 
 Result<Process> spawn_process(const SpawnOptions& options) {
@@ -111,15 +120,11 @@ Result<bool> process_ended(const Fd& pidfd) {
   }
 }
 
-Result<std::optional<int>> reap_process(const Fd& pidfd) {
-  siginfo_t info{};
-  for (;;) {
-    if (::waitid(P_PIDFD, static_cast<id_t>(pidfd.get()), &info, WEXITED | WNOHANG) == 0) break;
-    if (errno != EINTR) return fail_errno("wait for a process");
-  }
-  if (info.si_pid == 0) return std::nullopt;
-  // The encoding of wait(2): exit code in the second byte, signal in the low seven bits.
-  return info.si_code == CLD_EXITED ? (info.si_status & 0xff) << 8 : info.si_status & 0x7f;
+Result<std::optional<int>> reap_process(const Fd& pidfd) { return wait_for(pidfd, WNOHANG); }
+
+Result<int> wait_process(const Fd& pidfd) {
+  GANTRY_TRY(auto status, wait_for(pidfd, 0));
+  return status.value_or(0);
 }
 
 std::optional<uint64_t> start_ticks_of_stat(std::string_view stat) {

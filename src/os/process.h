@@ -20,8 +20,10 @@ struct FdMapping {
   int to;
 };
 
+/// Whether the child gets a session of its own, so that signals of the terminal do not reach it.
 enum class Session { inherit, own };
 
+/// What to start.
 struct SpawnOptions {
   std::filesystem::path program;
   std::vector<std::string> arguments;                   ///< with argv[0]
@@ -30,6 +32,7 @@ struct SpawnOptions {
   Session session = Session::inherit;
 };
 
+/// A child.
 struct Process {
   pid_t pid = 0;
   Fd pidfd;
@@ -48,6 +51,8 @@ Result<> signal_process(const Fd& pidfd, int number);
 Result<bool> process_ended(const Fd& pidfd);
 /// Reaps a child: its wait status, nullopt if it runs.
 Result<std::optional<int>> reap_process(const Fd& pidfd);
+/// Waits for the end of a child and reaps it.
+Result<int> wait_process(const Fd& pidfd);
 
 /// Tells one life of a pid from another.
 struct ProcessIdentity {

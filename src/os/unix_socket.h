@@ -36,6 +36,7 @@ struct Packet {
   std::optional<PeerCredentials> sender;  ///< if `want_credentials` was called before it was sent
 };
 
+/// Whether calls on a socket wait.
 enum class Blocking { no, yes };
 
 /// Two connected SEQPACKET sockets, close-on-exec.

@@ -1,0 +1,77 @@
+#include "sandbox/drivers/bubblewrap/arguments.h"
+
+#include <initializer_list>
+
+namespace gantry::sandbox::bubblewrap {
+namespace {
+
+constexpr std::string_view shim_place = "/run/gantry/shim";
+
+class Arguments {
+ public:
+  void add(std::initializer_list<std::string_view> words) {
+    for (std::string_view word : words) {
+      text_ += word;
+      text_ += '\0';
+    }
+  }
+  void mount(const Mount& mount) {
+    add({mount.kind == Mount::Kind::symlink ? "--symlink" : "--ro-bind", mount.source, mount.place});
+  }
+  void tmpfs(Bytes size, std::string_view place) {
+    add({"--perms", "1777"});
+    if (size.count > 0) add({"--size", std::to_string(size.count)});
+    add({"--tmpfs", place});
+  }
+  std::string take() && { return std::move(text_); }
+
+ private:
+  std::string text_;
+};
+
+// All namespaces; a user namespace also as root, because without one a root with all capabilities dropped
+// and seccomp on still wrote to the host's /proc/sys/kernel/core_pattern.
+void isolate(Arguments& arguments, const Spec& spec) {
+  arguments.add({"--unshare-all", "--unshare-user", "--unshare-cgroup", "--disable-userns", "--as-pid-1"});
+  arguments.add({"--cap-drop", "ALL", "--new-session", "--clearenv"});
+  arguments.add({"--uid", "1000", "--gid", "1000", "--hostname", spec.name});
+}
+
+void mask_proc(Arguments& arguments, const HostView& host, const SandboxPlaces& places) {
+  arguments.add({"--proc", "/proc"});
+  // A read-only bind is nodev: opening the mask fails with EACCES.
+  for (const std::string& file : host.proc_files) arguments.add({"--ro-bind", "/dev/null", file});
+  for (const std::string& directory : host.proc_directories)
+    arguments.add({"--ro-bind", (places.run_dir / empty_directory).native(), directory});
+}
+
+}  // namespace
+
+std::string bwrap_arguments(const HostView& host, const SandboxPlaces& places, const Spec& spec) {
+  Arguments arguments;
+  isolate(arguments, spec);
+  for (std::string_view directory : {"/run", "/run/gantry", "/var"})
+    arguments.add({"--perms", "0755", "--dir", directory});
+  for (const Mount& mount : host.programs) arguments.mount(mount);
+
+  arguments.add({"--ro-bind", (places.run_dir / etc_directory).native(), "/etc"});
+  for (const Mount& mount : host.etc) arguments.mount(mount);
+  arguments.add({"--ro-bind", places.hosts.native(), "/etc/hosts"});
+
+  mask_proc(arguments, host, places);
+  // The device directory is a tmpfs of its own and would be a second, unbounded /tmp.
+  arguments.add({"--dev", "/dev"});
+  arguments.tmpfs(spec.limits.tmp, "/dev/shm");
+  arguments.add({"--remount-ro", "/dev"});
+  arguments.tmpfs(spec.limits.tmp, "/tmp");
+  arguments.add({"--symlink", "/tmp", "/var/tmp"});
+
+  std::string app = places.app.empty() ? (places.run_dir / empty_directory).native() : places.app.native();
+  arguments.add({"--ro-bind", app, "/app"});
+  arguments.add({"--bind", places.workspace.native(), "/workspace"});
+  arguments.add({"--ro-bind", (places.run_dir / shim_file).native(), shim_place});
+  arguments.add({"--remount-ro", "/", "--chdir", "/", "--", shim_place});
+  return std::move(arguments).take();
+}
+
+}  // namespace gantry::sandbox::bubblewrap
