@@ -1,6 +1,7 @@
 #include "net/http_client.h"
 
 #include <boost/url/parse.hpp>
+#include <charconv>
 
 #include "net/client_state.h"
 
@@ -60,8 +61,10 @@ Result<Url> Url::parse(std::string_view text) {
   if (url.endpoint.host.empty()) return fail(Code::invalid, "'{}' lacks a host", text.substr(0, 256));
   url.endpoint.port = url.scheme == "https" ? 443 : 80;
   if (parsed->has_port() && !parsed->port().empty()) {
-    if (parsed->port_number() == 0) return fail(Code::invalid, "'{}': the port is not 1 to 65535", text.substr(0, 256));
-    url.endpoint.port = parsed->port_number();
+    const char* end = parsed->port().data() + parsed->port().size();
+    auto [stop, error] = std::from_chars(parsed->port().data(), end, url.endpoint.port);
+    if (error != std::errc() || stop != end || url.endpoint.port == 0)
+      return fail(Code::invalid, "'{}': the port is not 1 to 65535", text.substr(0, 256));
   }
   std::string_view path(parsed->encoded_path().data(), parsed->encoded_path().size());
   url.target = path.empty() ? "/" : std::string(path);

@@ -39,6 +39,11 @@ void IoLocal::unlink(Timed& timed) {
   if (timed.previous_ != nullptr) timed.previous_->next_ = timed.next_;
   if (timed.next_ != nullptr) timed.next_->previous_ = timed.previous_;
   if (first_ == &timed) first_ = timed.next_;
+  // Nobody waits any more: a pending timer would keep an io_context running that has nothing else to do.
+  if (first_ == nullptr && timer_ != nullptr && !sweeping_) {
+    next_sweep_ = SteadyTime::max();
+    timer_->cancel();
+  }
 }
 
 void IoLocal::wake_by(SteadyTime at) {
@@ -76,6 +81,7 @@ void IoLocal::sweep() {
     }
   }
   sweeping_ = false;
+  if (first_ == nullptr) next_sweep_ = SteadyTime::max();
   if (next_sweep_ != SteadyTime::max()) arm(std::max(next_sweep_, now() + sweep_interval));
 }
 

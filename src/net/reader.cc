@@ -57,14 +57,18 @@ MessageReader<is_request>::~MessageReader() {
 
 template <bool is_request>
 void MessageReader<is_request>::begin() {
-  if (ahead_) {
-    std::swap(small_, ahead_);
-    local_.give_buffer(std::exchange(ahead_, {}));
-    if (target_ == &ahead_) target_ = &small_;
+  // The next message starts in the buffer that was read ahead into, or, if that was not needed (a pipelined read is still
+  // in flight, the peer has ended), right behind the last one.
+  size_t from = ahead_ ? 0 : position_;
+  Buffer& source = ahead_ ? ahead_ : *active_;
+  if (&source != &small_) {
+    std::swap(small_, source);
+    if (target_ == &source) target_ = &small_;
   }
-  if (large_) local_.give_buffer(std::exchange(large_, {}));
+  for (Buffer* spare : {&ahead_, &large_})
+    if (*spare) local_.give_buffer(std::exchange(*spare, {}));
   active_ = &small_;
-  start_ = position_ = head_end_ = 0;
+  start_ = position_ = head_end_ = from;
   phase_ = Phase::head;
   no_body_ = false;
   scan_.reset();
@@ -293,13 +297,6 @@ Result<Step> MessageReader<is_request>::next_until_close() {
 template <bool is_request>
 void MessageReader<is_request>::finish_message() {
   phase_ = Phase::complete;
-  size_t left = active_->size - position_;
-  ahead_ = local_.take_buffer(std::max(small_buffer_bytes, left + least_read_bytes));
-  if (left > 0) {
-    std::memcpy(ahead_.data.get(), active_->data.get() + position_, left);
-    ahead_.size = left;
-    active_->size = position_;
-  }
   ask();
 }
 
@@ -345,6 +342,7 @@ void MessageReader<is_request>::accept() {
 template <bool is_request>
 void MessageReader<is_request>::make_room() {
   if (phase_ == Phase::complete) {
+    make_room_ahead();
     target_ = &ahead_;
   } else if (phase_ == Phase::head) {
     make_room_for_head();
@@ -356,9 +354,25 @@ void MessageReader<is_request>::make_room() {
 }
 
 template <bool is_request>
+void MessageReader<is_request>::make_room_ahead() {
+  if (ahead_) return;
+  size_t left = active_->size - position_;
+  ahead_ = local_.take_buffer(std::max(small_buffer_bytes, left + least_read_bytes));
+  std::memcpy(ahead_.data.get(), active_->data.get() + position_, left);
+  ahead_.size = left;
+  active_->size = position_;
+}
+
+template <bool is_request>
 void MessageReader<is_request>::make_room_for_head() {
   if (small_.capacity - small_.size >= least_read_bytes) return;
   // No views into it exist before the head is complete, so it may move.
+  if (start_ >= least_read_bytes) {
+    small_.size -= start_;
+    std::memmove(small_.data.get(), small_.data.get() + start_, small_.size);
+    start_ = 0;
+    return;
+  }
   Buffer larger = local_.take_buffer(small_.capacity * 2);
   larger.size = small_.size - start_;
   std::memcpy(larger.data.get(), small_.data.get() + start_, larger.size);

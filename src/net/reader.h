@@ -65,7 +65,9 @@ class MessageReader {
   /// No byte of the current message has arrived.
   bool idle() const { return phase_ == Phase::head && small_.size == start_; }
   /// Bytes of a further message are here already.
-  bool has_surplus() const { return phase_ == Phase::complete && ahead_.size > 0; }
+  bool has_surplus() const {
+    return phase_ == Phase::complete && (ahead_.size > 0 || (!ahead_ && active_->size > position_));
+  }
   /// The peer ended its side, cleanly or not.
   bool ended() const { return ended_; }
   const error_code& ended_by() const { return ended_by_; }
@@ -89,6 +91,7 @@ class MessageReader {
   void finish_message();
   Result<void> count_body(size_t bytes);
   void make_room();
+  void make_room_ahead();
   void make_room_for_head();
   void make_room_for_body();
 
