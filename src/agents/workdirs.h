@@ -16,10 +16,10 @@
 namespace gantry::agents {
 
 struct WorkdirLimits {
-  Bytes upload = gibibytes(1);    ///< of the tar stream
+  Bytes upload = gibibytes(2);    ///< of the tar stream
   Bytes unpacked = gibibytes(4);  ///< of all files together
   uint64_t files = 100'000;
-  uint32_t path_length = 4000;
+  uint32_t path_length = 4096;
   uint32_t depth = 100;
 };
 
