@@ -83,16 +83,18 @@ Result<FoundEnd> find_end(File& file, const SegmentHeader& header, SegmentExtent
   Window window(file, from.end);
   SegmentExtent whole = from;  // behind the last complete append
   SegmentExtent reached = from;
+  std::optional<uint64_t> last_group;
   for (;;) {
     GANTRY_TRY(Step step, frame_at(window, reached.end, salt, header.group_limit));
     if (step.status != FrameStatus::valid || step.frame.seq != reached.last_seq + 1) break;
+    if (step.frame.flags & flag_group_start) last_group = reached.end;
     reached = {.end = reached.end + padded(step.frame.size), .last_seq = step.frame.seq};
     if ((step.frame.flags & flag_batch_continues) == 0) whole = reached;
   }
   // From where the scan stopped: the frames of an incomplete batch may begin with the start of their write.
   GANTRY_TRY_VOID(check_nothing_follows(window, header, reached));
   GANTRY_TRY(bool zeros, is_zero_behind(file, header, whole.end));
-  return FoundEnd{.extent = whole, .clean = zeros && whole.end == reached.end};
+  return FoundEnd{.extent = whole, .last_group = last_group, .clean = zeros && whole.end == reached.end};
 }
 
 }  // namespace gantry::journal::segments

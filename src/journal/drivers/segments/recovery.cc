@@ -81,16 +81,26 @@ class Recovery {
 
   uint64_t checkpoint_seq() const { return checkpoint_ ? checkpoint_->seq : 0; }
 
-  // What is read from here on is on the disk for good: a record that only the page cache holds could be
-  // shown to somebody and then be lost with the machine.
+  // The last write may be in the page cache only: shown to somebody, it could still be lost with the machine.
+  // To flush is not enough, since the flush of the process that died may have failed: then the kernel has
+  // forgotten that the pages are not on the disk. So they are written again.
+  static Result<void> make_durable(File& file, const FoundEnd& found) {
+    uint64_t start = found.last_group.value_or(found.extent.end);
+    if (start == header_size) start = 0;  // the header went out with the first group
+    std::string bytes(found.extent.end - std::min(start, found.extent.end), '\0');
+    GANTRY_TRY(size_t got, file.read(start, bytes));
+    GANTRY_TRY_VOID(file.write(start, std::string_view(bytes).substr(0, got)));
+    return file.sync();
+  }
+
   Result<void> find_log_end() {
     SegmentPtr last = parts_.catalog.last();
     result_.end.last_time = checkpoint_ ? checkpoint_->time : Time();
     if (!last) return check_reaches_checkpoint(0);
     result_.end.last_seq = last->last_seq();
     if (std::shared_ptr<File> file = last->file()) {
-      GANTRY_TRY_VOID(file->sync());
       GANTRY_TRY(FoundEnd found, find_end(*file, last->header(), scan_start(*last)));
+      GANTRY_TRY_VOID(make_durable(*file, found));
       GANTRY_TRY(uint64_t size, file->size());
       if (!found.clean)
         parts_.options.notify(Severity::info, fmt::format("cut an unfinished write off journal segment {} at {}",

@@ -3,6 +3,7 @@
 #pragma once
 
 #include <deque>
+#include <optional>
 #include <vector>
 
 #include "journal/drivers/segments/catalog.h"
@@ -36,6 +37,8 @@ Result<Recovered> recover(RecoveryParts parts);
 /// Where the valid frames of a segment end, for a segment of which no successor tells it.
 struct FoundEnd {
   SegmentExtent extent;
+  /// Where the last write began, if the scan saw one: all before it was flushed, it perhaps was not.
+  std::optional<uint64_t> last_group;
   /// Behind the end, as far as a write could have reached, are zeros: appending may go on there.
   bool clean = false;
 };
