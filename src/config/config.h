@@ -71,7 +71,7 @@ struct Setting {
   const Option* option = nullptr;
   std::string value;  ///< as spelled there; paths with `~/` expanded
   Level level = Level::fallback;
-  std::string origin;  ///< `--data flag`, `GANTRY_DATA`, `/home/a/.config/gantry/config.yaml:3`, `default`
+  std::string origin;  ///< `--data flag`, `GANTRY_DATA`, `/home/ada/.config/gantry/config.yaml:3`, `default`
 };
 
 struct LoadOptions {

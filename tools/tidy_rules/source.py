@@ -8,7 +8,8 @@ CLOCK = [
     (re.compile(r"\brandom_device\b|\bgetrandom\s*\("), "take a Random& (base/clock.h)"),
     (re.compile(r"(?<![\w.>])(?:::|std::)?s?rand\s*\("), "take a Random& (base/clock.h)"),
 ]
-MACHINE = re.compile(r"(?<![\w.$}~*-])/(?:work/|root/|home/[a-z][\w-]*/)")
+# Ada is the user of our examples.
+MACHINE = re.compile(r"(?<![\w.$}~*-])/(?:work/|root/|home/(?!ada/)[a-z][\w-]*/)")
 TODO = re.compile(r"\b(?:TODO|FIXME|XXX)\b(?!\(#(?:\d+|n)\))")
 DOOR_COMMENT = (5, 25)
 
