@@ -28,7 +28,8 @@ using namespace gantry;
 
 void announce(const server::Ready& ready, cli::Announce how) {
   if (how == cli::Announce::json)
-    std::printf("{\"url\":\"%s\",\"key_file\":\"%s\",\"pid\":%d}\n", ready.url.c_str(), ready.key_file.c_str(), ready.pid);
+    std::printf("{\"url\":\"%s\",\"key_file\":\"%s\",\"pid\":%d}\n", ready.url.c_str(), ready.key_file.c_str(),
+                ready.pid);
   else
     std::printf("gantry is ready at %s (pid %d, key in %s)\n", ready.url.c_str(), ready.pid, ready.key_file.c_str());
   std::fflush(stdout);

@@ -94,7 +94,8 @@ void Dispatcher::died(const std::shared_ptr<agents::Route>&, InstanceId instance
 
 void Dispatcher::removed(const std::shared_ptr<agents::Route>& route) {
   mark(route);
-  tasks_.spawn(parts_.threads.executor(0), bury({.id = route->agent(), .scope = route->scope(), .name = route->name()}));
+  tasks_.spawn(parts_.threads.executor(0),
+               bury({.id = route->agent(), .scope = route->scope(), .name = route->name()}));
 }
 
 Task<void> Dispatcher::bury(requests::AgentKey agent) {
@@ -150,7 +151,8 @@ Task<void> Dispatcher::run() {
     for (const AgentId& id : marked)
       if (auto next = serve(id)) due[id] = *next;
     Duration pause = std::chrono::seconds(60);
-    for (const auto& [id, at] : due) pause = std::min(pause, std::max<Duration>(at - now, std::chrono::milliseconds(1)));
+    for (const auto& [id, at] : due)
+      pause = std::min(pause, std::max<Duration>(at - now, std::chrono::milliseconds(1)));
     co_await changed_.wait(ticket, parts_.clock.steady() + pause);
   }
 }

@@ -80,10 +80,8 @@ Task<Result<void>> Proxy::State::accept(const Inbound& inbound, const std::optio
   record.body = inbound.body;
   if (lease) record.first_instance = lease->target().instance();
   std::string body = inbound.body.blob ? std::string{} : inbound.inline_body;
-  co_return co_await parts_.requests.accept({.id = inbound.id,
-                                             .scope = inbound.call.scope,
-                                             .record = std::move(record),
-                                             .inline_body = std::move(body)});
+  co_return co_await parts_.requests.accept(
+      {.id = inbound.id, .scope = inbound.call.scope, .record = std::move(record), .inline_body = std::move(body)});
 }
 
 // How long the caller waits if the request cannot go out at once.
@@ -145,8 +143,7 @@ Task<void> Proxy::State::carry(net::Exchange& exchange, Inbound& inbound, std::o
     if (waits)
       if (auto enlisted = dispatcher_.enlist(inbound.route, inbound.id)) waiter = *enlisted;
     lease.reset();
-    Settled settled =
-        co_await settle(inbound.id, inbound.call.scope, inbound.spec, attempt, failures);
+    Settled settled = co_await settle(inbound.id, inbound.call.scope, inbound.spec, attempt, failures);
     if (attempt.client_began()) {
       if (waiter) dispatcher_.leave(inbound.route, waiter, inbound.id);
       exchange.abort();
@@ -154,12 +151,14 @@ Task<void> Proxy::State::carry(net::Exchange& exchange, Inbound& inbound, std::o
     }
     if (settled == Settled::dead) {
       if (waiter) dispatcher_.leave(inbound.route, waiter, inbound.id);
-      Error error(attempt.outcome() == requests::Outcome::timeout ? ErrorId::GR0405 : ErrorId::GR0404, attempt.detail());
-      co_await net::respond_error(exchange,
-                                  std::move(error).wrap(fmt::format("deliver request {} to agent '{}'", inbound.id_text,
-                                                                    inbound.route->name()))
-                                      .with_hint(fmt::format("it is a dead letter: gantry requests show {}", inbound.id_text)),
-                                  inbound.id_text);
+      Error error(attempt.outcome() == requests::Outcome::timeout ? ErrorId::GR0405 : ErrorId::GR0404,
+                  attempt.detail());
+      co_await net::respond_error(
+          exchange,
+          std::move(error)
+              .wrap(fmt::format("deliver request {} to agent '{}'", inbound.id_text, inbound.route->name()))
+              .with_hint(fmt::format("it is a dead letter: gantry requests show {}", inbound.id_text)),
+          inbound.id_text);
       co_return;
     }
   }
@@ -178,11 +177,9 @@ Task<Result<void>> Proxy::State::answer_pending(net::Exchange& exchange, const I
   std::string status(view ? requests::to_string(view->state.status) : "pending");
   std::string location = "/v1/requests/" + inbound.id_text;
   std::string body = fmt::format(R"({{"request_id":"{}","status":"{}"}})", inbound.id_text, status);
-  co_return co_await exchange.respond(202,
-                                      {{"Content-Type", "application/json"},
-                                       {"Location", location},
-                                       {"Gantry-Request-Id", inbound.id_text}},
-                                      body);
+  co_return co_await exchange.respond(
+      202, {{"Content-Type", "application/json"}, {"Location", location}, {"Gantry-Request-Id", inbound.id_text}},
+      body);
 }
 
 }  // namespace gantry::proxy

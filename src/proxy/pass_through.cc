@@ -90,7 +90,8 @@ Task<Result<agents::Lease>> Proxy::State::wait_for_slot(net::Exchange& exchange,
   if (preference.wait) patience = *preference.wait;
   auto unavailable = [&] {
     return Error(ErrorId::GR0403, fmt::format("agent '{}' is {}", route->name(), to_string(route->availability())))
-        .with_hint(fmt::format("gantry inspect {} shows why; a caller can wait with the header Prefer: wait=30", route->name()));
+        .with_hint(fmt::format("gantry inspect {} shows why; a caller can wait with the header Prefer: wait=30",
+                               route->name()));
   };
   if (patience == Duration{}) co_return std::unexpected(unavailable());
   GANTRY_CO_TRY(auto waiter, dispatcher_.enlist_passing(route));
@@ -167,7 +168,8 @@ Task<void> Proxy::State::forward(net::Exchange& exchange, Call call, std::shared
   }
   if (failure->code() == Code::unavailable) failure = Error(ErrorId::GR0404, failure->reason());
   if (failure->code() == Code::timeout) failure = Error(ErrorId::GR0405, "no answer in " + format_duration(timeout));
-  co_await net::respond_error(exchange, std::move(*failure).wrap(fmt::format("call agent '{}'", route->name())), id_text);
+  co_await net::respond_error(exchange, std::move(*failure).wrap(fmt::format("call agent '{}'", route->name())),
+                              id_text);
 }
 
 }  // namespace gantry::proxy

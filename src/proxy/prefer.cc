@@ -16,8 +16,10 @@ void take(std::string_view item, Duration longest, Preference& preference) {
   if (value.size() >= 2 && value.front() == '"' && value.back() == '"') value = value.substr(1, value.size() - 2);
   uint64_t seconds = 0;
   auto [stop, error] = std::from_chars(value.data(), value.data() + value.size(), seconds);
-  if (error == std::errc::result_out_of_range) seconds = UINT32_MAX;
-  else if (error != std::errc() || stop != value.data() + value.size()) return;
+  if (error == std::errc::result_out_of_range)
+    seconds = UINT32_MAX;
+  else if (error != std::errc() || stop != value.data() + value.size())
+    return;
   preference.wait = std::min<Duration>(longest, std::chrono::seconds(std::min<uint64_t>(seconds, UINT32_MAX)));
 }
 

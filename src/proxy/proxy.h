@@ -9,8 +9,8 @@
 // dispatcher then delivers in the background and the answer is recorded. The last byte of an answer is held back until
 // the answer is durable, so that what a caller has seen complete is never executed again.
 //
-// Owned by the composition root: construct before `journal.open`, `start` after it, `close` and `join` before the journal stops.
-// `handle` runs on the connection's I/O thread.
+// Owned by the composition root: construct before `journal.open`, `start` after it, `close` and `join` before the
+// journal stops. `handle` runs on the connection's I/O thread.
 //
 // Example:
 //

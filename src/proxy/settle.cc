@@ -50,7 +50,8 @@ Task<Proxy::State::Settled> Proxy::State::settle(RequestId id, Scope scope, std:
   Write write;
   if (verdict.dead) {
     write = [this, id, scope, number, &attempt] {
-      return parts_.requests.bury(id, scope, {.number = number, .outcome = attempt.outcome(), .reason = attempt.detail()});
+      return parts_.requests.bury(id, scope,
+                                  {.number = number, .outcome = attempt.outcome(), .reason = attempt.detail()});
     };
   } else {
     write = [this, id, scope, number, verdict, &attempt] {
@@ -85,7 +86,8 @@ Task<void> Proxy::State::deliver(std::shared_ptr<agents::Route> route, agents::L
                         telemetry::field("error", stored.error()));
     if (stored.error().code() == Code::data_loss || stored.error().code() == Code::not_found)
       co_await parts_.requests.bury(
-          due.id, scope, {.number = due.attempts, .outcome = requests::Outcome::interrupted, .reason = stored.error().reason()});
+          due.id, scope,
+          {.number = due.attempts, .outcome = requests::Outcome::interrupted, .reason = stored.error().reason()});
     else
       give_back();
     co_return;

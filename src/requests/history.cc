@@ -47,7 +47,8 @@ constexpr std::array<std::string_view, 1> steps{R"sql(
 )sql"};
 
 constexpr std::string_view insert_sql =
-    "INSERT OR IGNORE INTO requests (accept_seq, final_seq, scope, id, agent_id, agent, method, target, status, attempts,"
+    "INSERT OR IGNORE INTO requests (accept_seq, final_seq, scope, id, agent_id, agent, method, target, status, "
+    "attempts,"
     " failures, response_status, reason, created_at, ended_at, replay_of, accept_segment, accept_offset, accept_size,"
     " final_segment, final_offset, final_size, request_blob, answer_blob, log)"
     " VALUES (?, ?, :scope, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)";
@@ -131,12 +132,30 @@ Result<> insert(store::Statement& statement, const LiveTable::Finished& finished
   const RequestState& state = view.state;
   journal::Location final_at = view.final_at.value_or(journal::Location{});
   std::string log = pack_log(state.log);
-  auto done = statement.execute(
-      {view.accept_seq, finished.final_seq, view.id, view.agent_id, view.agent, view.method, view.target,
-       static_cast<int>(state.status), state.attempts, state.failures, state.response_status, state.reason,
-       view.created_at, state.ended_at, view.replay_of, view.accepted_at.segment, view.accepted_at.offset,
-       view.accepted_at.size, final_at.segment, final_at.offset, final_at.size, blob_parameter(finished.request_blob),
-       blob_parameter(finished.answer_blob), crypto::bytes_of(log)});
+  auto done = statement.execute({view.accept_seq,
+                                 finished.final_seq,
+                                 view.id,
+                                 view.agent_id,
+                                 view.agent,
+                                 view.method,
+                                 view.target,
+                                 static_cast<int>(state.status),
+                                 state.attempts,
+                                 state.failures,
+                                 state.response_status,
+                                 state.reason,
+                                 view.created_at,
+                                 state.ended_at,
+                                 view.replay_of,
+                                 view.accepted_at.segment,
+                                 view.accepted_at.offset,
+                                 view.accepted_at.size,
+                                 final_at.segment,
+                                 final_at.offset,
+                                 final_at.size,
+                                 blob_parameter(finished.request_blob),
+                                 blob_parameter(finished.answer_blob),
+                                 crypto::bytes_of(log)});
   if (!done) return std::unexpected(std::move(done).error());
   return {};
 }
@@ -175,8 +194,8 @@ Result<uint64_t> History::project(std::span<const journal::Record> batch) {
     if (finished && finished->final_seq == record.seq) ended.push_back(std::move(*finished));
   }
   uint64_t last_seq = batch.back().seq;
-  auto written = database_.write_blocking(
-      home(), [&](store::Session& session) { return write(session, ended, last_seq); });
+  auto written =
+      database_.write_blocking(home(), [&](store::Session& session) { return write(session, ended, last_seq); });
   if (!written) return written;
   live_.forget_projected(last_seq);
   Counts added;
@@ -204,8 +223,9 @@ Result<uint64_t> History::write(store::Session& session, const std::vector<LiveT
   }
   GANTRY_TRY_VOID(session.enter(home()));
   GANTRY_TRY(auto changed, session.execute("INSERT INTO request_progress (scope, reached, completed, failed)"
-                                           " VALUES (:scope, ?1, ?2, ?3) ON CONFLICT (scope) DO UPDATE SET"
-                                           " reached = ?1, completed = completed + ?2, failed = failed + ?3",
+                                           " VALUES (:scope, ?, ?, ?) ON CONFLICT (scope) DO UPDATE SET"
+                                           " reached = excluded.reached, completed = completed + excluded.completed,"
+                                           " failed = failed + excluded.failed",
                                            {last_seq, completed, failed}));
   static_cast<void>(changed);
   return last_seq;
@@ -216,9 +236,9 @@ Result<bool> History::needs(uint64_t first_seq, uint64_t last_seq) {
   for (const Scope& scope : scopes) {
     auto found = database_.read_blocking(scope, [&](store::Session& session) {
       return session.find<int64_t>(
-          "SELECT 1 FROM requests WHERE scope = :scope AND accept_seq BETWEEN ?1 AND ?2 UNION ALL"
-          " SELECT 1 FROM requests WHERE scope = :scope AND final_seq BETWEEN ?1 AND ?2 LIMIT 1",
-          {first_seq, last_seq}, [](const store::Row& row) { return row.integer(0); });
+          "SELECT 1 FROM requests WHERE scope = :scope AND accept_seq BETWEEN ? AND ? UNION ALL"
+          " SELECT 1 FROM requests WHERE scope = :scope AND final_seq BETWEEN ? AND ? LIMIT 1",
+          {first_seq, last_seq, first_seq, last_seq}, [](const store::Row& row) { return row.integer(0); });
     });
     if (!found) return std::unexpected(std::move(found).error());
     if (found->has_value()) return true;
@@ -228,9 +248,8 @@ Result<bool> History::needs(uint64_t first_seq, uint64_t last_seq) {
 
 Task<Result<std::optional<RequestView>>> History::find(Scope scope, RequestId id) {
   co_return co_await database_.read(scope, [scope, id](store::Session& session) {
-    return session.find<RequestView>(
-        fmt::format("SELECT {} FROM requests WHERE scope = :scope AND id = ?", columns), {id},
-        [&](const store::Row& row) { return view_of(row, scope); });
+    return session.find<RequestView>(fmt::format("SELECT {} FROM requests WHERE scope = :scope AND id = ?", columns),
+                                     {id}, [&](const store::Row& row) { return view_of(row, scope); });
   });
 }
 
@@ -279,9 +298,10 @@ Result<bool> History::refers_to(const journal::BlobId& blob) {
   std::span<const uint8_t> bytes(blob);
   for (const Scope& scope : scopes) {
     auto found = database_.read_blocking(scope, [&](store::Session& session) {
-      return session.find<int64_t>("SELECT 1 FROM requests WHERE scope = :scope AND (request_blob = ?1 OR answer_blob = ?1)"
-                                   " LIMIT 1",
-                                   {bytes}, [](const store::Row& row) { return row.integer(0); });
+      return session.find<int64_t>(
+          "SELECT 1 FROM requests WHERE scope = :scope AND (request_blob = ? OR answer_blob = ?)"
+          " LIMIT 1",
+          {bytes, bytes}, [](const store::Row& row) { return row.integer(0); });
     });
     if (!found) return std::unexpected(std::move(found).error());
     if (found->has_value()) return true;

@@ -137,7 +137,8 @@ Result<void> LiveTable::restore(std::string_view bytes) {
     by_id_.emplace(entry->id, entry.get());
     by_seq_.emplace_hint(by_seq_.end(), entry->accept_seq, std::move(entry));
   }
-  if (by_seq_.size() != count || !in.at_end()) return fail(Code::data_loss, "the checkpoint of requests is damaged");
+  if (!in.ok() || by_seq_.size() != count || !in.at_end())
+    return fail(Code::data_loss, "the checkpoint of requests is damaged");
   std::sort(ended_.begin(), ended_.end());
   return {};
 }

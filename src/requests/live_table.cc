@@ -1,6 +1,6 @@
-#include "requests/live_entry.h"
-
 #include <algorithm>
+
+#include "requests/live_entry.h"
 
 namespace gantry::requests {
 
@@ -29,8 +29,12 @@ void LiveTable::apply_locked(const journal::Record& record, std::optional<AgentK
   if (!entry) return;
   if (record.kind == attempt_started) {
     auto attempt = decode_attempt(record.payload);
+    if (!attempt || entry->state.status != Status::pending) return;
     dequeue(*entry);
-    if (attempt && apply_attempt(entry->state, *attempt, record.time)) ++queue_of(entry->agent_id).processing;
+    if (apply_attempt(entry->state, *attempt, record.time))
+      ++queue_of(entry->agent_id).processing;
+    else
+      enqueue(*entry);
   } else if (record.kind == attempt_ended) {
     auto ended = decode_attempt_ended(record.payload);
     if (!ended || !apply_attempt_ended(entry->state, *ended, record.time)) return;
@@ -242,21 +246,21 @@ bool LiveTable::refers_to(const journal::BlobId& blob) const {
   });
 }
 
-Counts LiveTable::counts(const AgentId* agent, const Scope* scope) const {
+Counts LiveTable::counts() const {
   std::lock_guard lock(mutex_);
   Counts counts;
-  if (!scope) {
-    auto found = queues_.find(*agent);
-    if (found == queues_.end()) return counts;
-    counts.pending = found->second.by_order.size() + found->second.claimed;
-    counts.processing = found->second.processing;
-    return counts;
-  }
   for (const auto& [id, queue] : queues_) {
     counts.pending += queue.by_order.size() + queue.claimed;
     counts.processing += queue.processing;
   }
   return counts;
+}
+
+Counts LiveTable::counts(const AgentId& agent) const {
+  std::lock_guard lock(mutex_);
+  auto found = queues_.find(agent);
+  if (found == queues_.end()) return {};
+  return {.pending = found->second.by_order.size() + found->second.claimed, .processing = found->second.processing};
 }
 
 Task<bool> LiveTable::wait_finished(RequestId id, SteadyTime deadline) {

@@ -41,7 +41,9 @@ class LiveTable final : public journal::Fold {
   /// Ids of the unfinished requests of an agent, oldest first.
   std::vector<RequestId> unfinished(const AgentId& agent) const;
   bool refers_to(const journal::BlobId& blob) const;
-  Counts counts(const AgentId* agent, const Scope* scope) const;
+  /// Of all agents, and of one.
+  Counts counts() const;
+  Counts counts(const AgentId& agent) const;
   Task<bool> wait_finished(RequestId id, SteadyTime deadline);
 
   /// Entries whose end is at or before `seq` are in the history: they are dropped here.

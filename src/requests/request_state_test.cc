@@ -96,7 +96,8 @@ TEST(RequestState, HoldsItsInvariantsInRandomHistories) {
           changed = apply_attempt(state, {.number = number, .instance = instance(1)}, noon);
           break;
         case 1:
-          changed = apply_attempt_ended(state, {.number = number, .outcome = static_cast<Outcome>(2 + random.below(4))}, noon);
+          changed = apply_attempt_ended(state, {.number = number, .outcome = static_cast<Outcome>(2 + random.below(4))},
+                                        noon);
           break;
         case 2:
           changed = apply_completed(state, {.number = number, .status = 200}, noon);

@@ -55,8 +55,7 @@ Task<Result<void>> Requests::accept(Acceptance acceptance) {
 Task<Result<void>> Requests::begin_attempt(RequestId id, Scope scope, AttemptRecord record) {
   std::string head;
   encode(record, head);
-  auto done =
-      co_await append(attempt_started, id, std::move(scope), std::move(head), {}, journal::Priority::finish);
+  auto done = co_await append(attempt_started, id, std::move(scope), std::move(head), {}, journal::Priority::finish);
   if (!done) co_return std::unexpected(std::move(done).error().wrap("journal the attempt"));
   co_return Result<void>{};
 }
@@ -106,8 +105,8 @@ Task<Result<size_t>> Requests::bury_all(AgentId agent, Scope scope, std::string 
   for (const RequestId& id : ids) {
     auto view = live_->find(id);
     if (!view || view->state.finished()) continue;
-    GANTRY_CO_TRY_VOID(co_await bury(
-        id, scope, {.number = view->state.attempts, .outcome = Outcome::interrupted, .reason = reason}));
+    GANTRY_CO_TRY_VOID(
+        co_await bury(id, scope, {.number = view->state.attempts, .outcome = Outcome::interrupted, .reason = reason}));
   }
   co_return ids.size();
 }
@@ -116,7 +115,9 @@ std::optional<Due> Requests::claim_due(const AgentId& agent, Time now, Order ord
   return live_->claim_due(agent, now, order);
 }
 void Requests::unclaim(const RequestId& id, Time not_before) { live_->unclaim(id, not_before); }
-std::optional<Time> Requests::next_due(const AgentId& agent, Order order) const { return live_->next_due(agent, order); }
+std::optional<Time> Requests::next_due(const AgentId& agent, Order order) const {
+  return live_->next_due(agent, order);
+}
 bool Requests::has_waiting(const AgentId& agent) const { return live_->has_waiting(agent); }
 std::vector<AgentKey> Requests::waiting_agents() const { return live_->waiting_agents(); }
 
@@ -140,9 +141,8 @@ Task<Result<Page>> Requests::list(Scope scope, Filter filter) {
              std::make_move_iterator(rows.begin()), std::make_move_iterator(rows.end()),
              std::back_inserter(page.requests),
              [](const RequestView& a, const RequestView& b) { return a.accept_seq > b.accept_seq; });
-  auto last = std::unique(page.requests.begin(), page.requests.end(), [](const RequestView& a, const RequestView& b) {
-    return a.accept_seq == b.accept_seq;
-  });
+  auto last = std::unique(page.requests.begin(), page.requests.end(),
+                          [](const RequestView& a, const RequestView& b) { return a.accept_seq == b.accept_seq; });
   page.requests.erase(last, page.requests.end());
   if (page.requests.size() > filter.limit) {
     page.requests.resize(filter.limit);
@@ -152,9 +152,8 @@ Task<Result<Page>> Requests::list(Scope scope, Filter filter) {
 }
 
 Task<Result<StoredRequest>> Requests::load_request(RequestView view) {
-  GANTRY_CO_TRY(Result<std::string> payload, co_await parts_.blocking.run([this, at = view.accepted_at] {
-    return parts_.journal.read(at);
-  }));
+  GANTRY_CO_TRY(Result<std::string> payload,
+                co_await parts_.blocking.run([this, at = view.accepted_at] { return parts_.journal.read(at); }));
   if (!payload) co_return std::unexpected(std::move(payload).error().wrap("read the recorded request"));
   StoredRequest stored{.payload = std::make_shared<const std::string>(std::move(*payload)), .record = {}};
   GANTRY_CO_TRY(stored.record, decode_accepted(*stored.payload));
@@ -163,10 +162,10 @@ Task<Result<StoredRequest>> Requests::load_request(RequestView view) {
 
 Task<Result<StoredAnswer>> Requests::load_answer(RequestView view) {
   if (!view.final_at)
-    co_return fail(Code::conflict, "request {} has no recorded answer: it is {}", view.id, to_string(view.state.status));
-  GANTRY_CO_TRY(Result<std::string> payload, co_await parts_.blocking.run([this, at = *view.final_at] {
-    return parts_.journal.read(at);
-  }));
+    co_return fail(Code::conflict, "request {} has no recorded answer: it is {}", view.id,
+                   to_string(view.state.status));
+  GANTRY_CO_TRY(Result<std::string> payload,
+                co_await parts_.blocking.run([this, at = *view.final_at] { return parts_.journal.read(at); }));
   if (!payload) co_return std::unexpected(std::move(payload).error().wrap("read the recorded answer"));
   StoredAnswer stored{.payload = std::make_shared<const std::string>(std::move(*payload)), .record = {}};
   GANTRY_CO_TRY(stored.record, decode_completed(*stored.payload));
@@ -175,15 +174,15 @@ Task<Result<StoredAnswer>> Requests::load_answer(RequestView view) {
 
 Task<bool> Requests::wait_finished(RequestId id, SteadyTime deadline) { return live_->wait_finished(id, deadline); }
 
-Counts Requests::counts(const Scope& scope) const {
-  Counts counts = live_->counts(nullptr, &scope);
+Counts Requests::counts() const {
+  Counts counts = live_->counts();
   Counts ended = history_->counts();
   counts.completed = ended.completed;
   counts.failed = ended.failed;
   return counts;
 }
 
-Counts Requests::counts(const AgentId& agent) const { return live_->counts(&agent, nullptr); }
+Counts Requests::counts(const AgentId& agent) const { return live_->counts(agent); }
 
 Task<Result<int64_t>> Requests::expire(Scope scope, std::string agent, Time cutoff) {
   return history_->expire(std::move(scope), std::move(agent), cutoff);

@@ -66,8 +66,8 @@ struct RequestView {
   std::optional<RequestId> replay_of;
   Time created_at;
   uint64_t accept_seq = 0;
-  journal::Location accepted_at;               ///< of its AcceptedRecord
-  std::optional<journal::Location> final_at;   ///< of its CompletedRecord, when completed
+  journal::Location accepted_at;              ///< of its AcceptedRecord
+  std::optional<journal::Location> final_at;  ///< of its CompletedRecord, when completed
   RequestState state;
 };
 
@@ -202,7 +202,9 @@ class Requests {
   Task<Result<StoredAnswer>> load_answer(RequestView view);
   /// Waits until it is finished; false if the deadline came first.
   Task<bool> wait_finished(RequestId id, SteadyTime deadline);
-  Counts counts(const Scope& scope) const;
+  /// Of the whole server.
+  Counts counts() const;
+  /// The unfinished ones of an agent.
   Counts counts(const AgentId& agent) const;
 
   // ---- Housekeeping.

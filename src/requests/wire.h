@@ -25,7 +25,7 @@ using FieldList = std::vector<net::Header>;
 struct Body {
   std::string_view inline_bytes;
   std::optional<journal::BlobId> blob;  ///< set when the body is not inline
-  uint64_t size = 0;        ///< bytes of the whole body, wherever it is
+  uint64_t size = 0;                    ///< bytes of the whole body, wherever it is
   /// False if the sender's body was longer than what was kept (recorded answers only).
   bool complete = true;
 };

@@ -98,7 +98,8 @@ TEST(SmallRecords, ComeBackAsTheyWereWritten) {
   EXPECT_EQ(attempt->instance, some_instance());
 
   out.clear();
-  AttemptEndedRecord ended{.number = 2, .outcome = Outcome::died, .detail = "exit 137", .next_attempt_at = time_from_unix_ms(5)};
+  AttemptEndedRecord ended{
+      .number = 2, .outcome = Outcome::died, .detail = "exit 137", .next_attempt_at = time_from_unix_ms(5)};
   encode(ended, out);
   auto back = decode_attempt_ended(out);
   ASSERT_TRUE(back.has_value());

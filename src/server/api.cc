@@ -19,7 +19,8 @@ std::vector<std::string_view> segments_of(std::string_view path) {
 }
 
 // The raw values of the `{…}` of a pattern; nullopt if the path is another one.
-std::optional<std::vector<std::string_view>> match(std::string_view pattern, const std::vector<std::string_view>& path) {
+std::optional<std::vector<std::string_view>> match(std::string_view pattern,
+                                                   const std::vector<std::string_view>& path) {
   std::vector<std::string_view> wanted = segments_of(pattern);
   if (wanted.size() != path.size()) return std::nullopt;
   std::vector<std::string_view> parameters;
@@ -151,7 +152,8 @@ Result<Api::Caller> Api::authenticate(net::Headers headers) const {
   } else {
     return std::unexpected(
         Error(ErrorId::GR0901, "the request carries no key")
-            .with_hint("send Authorization: Bearer KEY (or Gantry-Key: KEY); gantry up names the file of the root key"));
+            .with_hint(
+                "send Authorization: Bearer KEY (or Gantry-Key: KEY); gantry up names the file of the root key"));
   }
   GANTRY_TRY(auto principal, server_.identity().authenticate(token));
   caller.principal = principal->name;
@@ -219,12 +221,12 @@ Task<void> Api::handle_proxy(net::Exchange& exchange) {
 }
 
 Task<void> Api::handle_route(net::Exchange& exchange, const Route& route, std::vector<std::string> parameters) {
-  Context context{.exchange = exchange, .principal = "anonymous", .scope = server_.scope(), .parameters = {}, .query = {}};
+  Context context{
+      .exchange = exchange, .principal = "anonymous", .scope = server_.scope(), .parameters = {}, .query = {}};
   if (route.access == Access::keyed) {
     auto caller = authenticate(exchange.request().headers);
     if (!caller) {
-      co_await exchange.respond(401,
-                                {{"Content-Type", "application/problem+json"}, {"WWW-Authenticate", "Bearer"}},
+      co_await exchange.respond(401, {{"Content-Type", "application/problem+json"}, {"WWW-Authenticate", "Bearer"}},
                                 net::problem_json(caller.error()));
       co_return;
     }

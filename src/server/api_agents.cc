@@ -40,7 +40,8 @@ Result<agents::LogOptions> log_options(const Context& context, Time now) {
     } else {
       auto time = parse_time(*since);
       if (!time)
-        return fail(Code::invalid, "since: '{}' is neither a duration such as 10m nor a time such as 2026-11-20T18:12:00Z",
+        return fail(Code::invalid,
+                    "since: '{}' is neither a duration such as 10m nor a time such as 2026-11-20T18:12:00Z",
                     since->substr(0, 64));
       options.since = *time;
     }
@@ -80,14 +81,16 @@ Task<Api::Handled> Api::put_workdir(Context& context) {
     GANTRY_CO_TRY_VOID(co_await upload->write(std::string(piece)));
   }
   GANTRY_CO_TRY(agents::Workdir workdir, co_await upload->finish());
-  co_return Reply{.status = 201,
-                  .body = json::Object{{"digest", workdir.digest}, {"files", workdir.files}, {"bytes", workdir.bytes.count}}};
+  co_return Reply{
+      .status = 201,
+      .body = json::Object{{"digest", workdir.digest}, {"files", workdir.files}, {"bytes", workdir.bytes.count}}};
 }
 
 Task<Api::Handled> Api::head_workdir(Context& context) {
   GANTRY_CO_TRY(auto workdir, co_await server_.agents().workdirs().find(context.parameters.at(0)));
   if (!workdir) co_return fail(Code::not_found, "no workdir {} was uploaded", context.parameters.at(0).substr(0, 100));
-  co_return Reply{.body = json::Object{{"digest", workdir->digest}, {"files", workdir->files}, {"bytes", workdir->bytes.count}}};
+  co_return Reply{
+      .body = json::Object{{"digest", workdir->digest}, {"files", workdir->files}, {"bytes", workdir->bytes.count}}};
 }
 
 Task<Api::Handled> Api::put_agent(Context& context) {
@@ -95,14 +98,16 @@ Task<Api::Handled> Api::put_agent(Context& context) {
   core::Parsed parsed = core::parse_resources(source);
   if (core::has_errors(parsed.diagnostics)) {
     std::string members = "\"diagnostics\":" + json::serialize(diagnostics_json(parsed.diagnostics, source));
-    co_await net::respond_error(context.exchange, Error(Code::invalid, "the spec of the agent has errors"), {}, members);
+    co_await net::respond_error(context.exchange, Error(Code::invalid, "the spec of the agent has errors"), {},
+                                members);
     co_return std::optional<Reply>{};
   }
   if (parsed.agents.size() != 1)
     co_return fail(Code::invalid, "the body holds {} agents; this path takes one", parsed.agents.size());
   core::AgentSpec& spec = parsed.agents.front();
   if (spec.name != name_of(context))
-    co_return fail(Code::invalid, "the path names agent '{}' and the spec '{}'", name_of(context).substr(0, 64), spec.name);
+    co_return fail(Code::invalid, "the path names agent '{}' and the spec '{}'", name_of(context).substr(0, 64),
+                   spec.name);
   GANTRY_CO_TRY(agents::Deployed deployed, co_await server_.agents().deploy(context.scope, spec));
   server_.log().info("agent deployed", telemetry::field("agent", spec.name),
                      telemetry::field("result", agents::to_string(deployed.outcome)),
@@ -145,7 +150,8 @@ Task<Api::Handled> Api::apply_verb(Context& context) {
   GANTRY_CHECK(verb.has_value());
   agents::VerbOptions options;
   GANTRY_CO_TRY(options.wait, duration_of(context, "wait"));
-  GANTRY_CO_TRY(agents::AgentView view, co_await server_.agents().apply(context.scope, name_of(context), *verb, options));
+  GANTRY_CO_TRY(agents::AgentView view,
+                co_await server_.agents().apply(context.scope, name_of(context), *verb, options));
   server_.log().info("agent verb", telemetry::field("agent", name_of(context)),
                      telemetry::field("verb", last_segment(context.exchange.request().path)),
                      telemetry::field("principal", context.principal));
@@ -159,7 +165,8 @@ Task<Api::Handled> Api::scale_agent(Context& context) {
   agents::VerbOptions options;
   GANTRY_CO_TRY(options.wait, duration_of(context, "wait"));
   uint32_t count = static_cast<uint32_t>(std::min<uint64_t>(replicas, UINT32_MAX));
-  GANTRY_CO_TRY(agents::AgentView view, co_await server_.agents().scale(context.scope, name_of(context), count, options));
+  GANTRY_CO_TRY(agents::AgentView view,
+                co_await server_.agents().scale(context.scope, name_of(context), count, options));
   server_.log().info("agent scaled", telemetry::field("agent", name_of(context)), telemetry::field("replicas", count),
                      telemetry::field("principal", context.principal));
   co_return Reply{.body = agent_json(view, agents::Detail::full)};

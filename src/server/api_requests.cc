@@ -35,14 +35,16 @@ json::Object summary(const requests::RequestView& view) {
       {"duration_ms", ended ? json::Value(milliseconds(state.ended_at - view.created_at)) : json::Value(nullptr)},
       {"response_status", state.response_status ? json::Value(state.response_status) : json::Value(nullptr)},
       {"reason", state.reason.empty() ? json::Value(nullptr) : json::Value(state.reason)},
-      {"next_attempt_at", state.status == requests::Status::pending ? time_json(state.not_before) : json::Value(nullptr)},
+      {"next_attempt_at",
+       state.status == requests::Status::pending ? time_json(state.not_before) : json::Value(nullptr)},
       {"replay_of", view.replay_of ? json::Value(view.replay_of->to_string()) : json::Value(nullptr)}};
   return object;
 }
 
 json::Array headers_json(const requests::FieldList& fields) {
   json::Array array;
-  for (const net::Header& field : fields) array.push_back(json::Array{json::Value(field.name), json::Value(field.value)});
+  for (const net::Header& field : fields)
+    array.push_back(json::Array{json::Value(field.name), json::Value(field.value)});
   return array;
 }
 
@@ -50,7 +52,11 @@ json::Array headers_json(const requests::FieldList& fields) {
 bool is_text(std::string_view bytes) {
   for (size_t i = 0; i < bytes.size();) {
     auto byte = static_cast<unsigned char>(bytes[i]);
-    size_t length = byte < 0x80 ? 1 : byte >= 0xc2 && byte < 0xe0 ? 2 : byte >= 0xe0 && byte < 0xf0 ? 3 : byte >= 0xf0 && byte < 0xf5 ? 4 : 0;
+    size_t length = byte < 0x80                   ? 1
+                    : byte >= 0xc2 && byte < 0xe0 ? 2
+                    : byte >= 0xe0 && byte < 0xf0 ? 3
+                    : byte >= 0xf0 && byte < 0xf5 ? 4
+                                                  : 0;
     if (length == 0 || i + length > bytes.size()) return false;
     for (size_t k = 1; k < length; ++k)
       if ((static_cast<unsigned char>(bytes[i + k]) & 0xc0) != 0x80) return false;
@@ -78,12 +84,13 @@ json::Object body_json(std::string_view bytes, const requests::Body& body) {
 json::Array attempts_json(const requests::RequestState& state) {
   json::Array array;
   for (const requests::Attempt& attempt : state.log) {
-    array.push_back(json::Object{{"attempt", attempt.number},
-                                 {"instance", attempt.instance.to_string()},
-                                 {"started_at", format_time(attempt.started_at)},
-                                 {"ended_at", time_json(attempt.ended_at)},
-                                 {"outcome", requests::to_string(attempt.outcome)},
-                                 {"detail", attempt.detail.empty() ? json::Value(nullptr) : json::Value(attempt.detail)}});
+    array.push_back(
+        json::Object{{"attempt", attempt.number},
+                     {"instance", attempt.instance.to_string()},
+                     {"started_at", format_time(attempt.started_at)},
+                     {"ended_at", time_json(attempt.ended_at)},
+                     {"outcome", requests::to_string(attempt.outcome)},
+                     {"detail", attempt.detail.empty() ? json::Value(nullptr) : json::Value(attempt.detail)}});
   }
   return array;
 }
@@ -104,9 +111,8 @@ Task<Result<std::string>> load_body(Composition& server, requests::Body body, By
     }));
     co_return piece;
   }
-  GANTRY_CO_TRY(auto whole, co_await server.blocking().run([&server, body, limit] {
-    return server.requests().blobs().read(*body.blob, limit);
-  }));
+  GANTRY_CO_TRY(auto whole, co_await server.blocking().run(
+                                [&server, body, limit] { return server.requests().blobs().read(*body.blob, limit); }));
   co_return whole;
 }
 
@@ -119,7 +125,8 @@ Task<Api::Handled> Api::list_requests(Context& context) {
   if (auto text = context.find("status")) {
     filter.status = requests::status_from_string(*text);
     if (!filter.status)
-      co_return fail(Code::invalid, "status: '{}' is none of pending, processing, completed, failed", text->substr(0, 64));
+      co_return fail(Code::invalid, "status: '{}' is none of pending, processing, completed, failed",
+                     text->substr(0, 64));
   }
   if (auto after = context.find("after")) {
     auto [stop, error] = std::from_chars(after->data(), after->data() + after->size(), filter.before_seq);
@@ -135,13 +142,15 @@ Task<Api::Handled> Api::list_requests(Context& context) {
 Task<Api::Handled> Api::get_request(Context& context) {
   GANTRY_CO_TRY(RequestId id, id_of(context));
   GANTRY_CO_TRY(auto wait, duration_of(context, "wait"));
-  if (wait) co_await server_.requests().wait_finished(id, server_.clock().steady() + std::min<Duration>(*wait, std::chrono::minutes(10)));
+  if (wait)
+    co_await server_.requests().wait_finished(
+        id, server_.clock().steady() + std::min<Duration>(*wait, std::chrono::minutes(10)));
   GANTRY_CO_TRY(requests::RequestView view, co_await server_.requests().get(context.scope, id));
   json::Object object = summary(view);
   GANTRY_CO_TRY(requests::StoredRequest stored, co_await server_.requests().load_request(view));
   GANTRY_CO_TRY(std::string body, co_await load_body(server_, stored.record.body, Bytes{shown_body}));
-  object["request"] = json::Object{{"headers", headers_json(stored.record.headers)},
-                                   {"body", body_json(body, stored.record.body)}};
+  object["request"] =
+      json::Object{{"headers", headers_json(stored.record.headers)}, {"body", body_json(body, stored.record.body)}};
   object["response"] = nullptr;
   if (view.final_at) {
     GANTRY_CO_TRY(requests::StoredAnswer answer, co_await server_.requests().load_answer(view));
@@ -174,9 +183,10 @@ Task<Api::Handled> Api::replay_request(Context& context) {
   GANTRY_CO_TRY(RequestId copy, co_await server_.requests().replay(context.scope, id, context.principal));
   server_.log().info("request replayed", telemetry::field("request", id), telemetry::field("copy", copy),
                      telemetry::field("principal", context.principal));
-  co_return Reply{.status = 202,
-                  .body = json::Object{{"request_id", copy.to_string()}, {"status", "pending"}, {"replay_of", id.to_string()}},
-                  .headers = {{"Location", "/v1/requests/" + copy.to_string()}, {"Gantry-Request-Id", copy.to_string()}}};
+  co_return Reply{
+      .status = 202,
+      .body = json::Object{{"request_id", copy.to_string()}, {"status", "pending"}, {"replay_of", id.to_string()}},
+      .headers = {{"Location", "/v1/requests/" + copy.to_string()}, {"Gantry-Request-Id", copy.to_string()}}};
 }
 
 }  // namespace gantry::server

@@ -34,13 +34,13 @@ Task<Api::Handled> Api::readyz(Context&) {
 
 Task<Api::Handled> Api::version(Context&) {
   const ServeOptions& options = server_.options();
-  co_return Reply{
-      .body = json::Object{{"version", options.version}, {"commit", options.commit}, {"build", options.build}}};
+  co_return Reply{.body =
+                      json::Object{{"version", options.version}, {"commit", options.commit}, {"build", options.build}}};
 }
 
 Task<Api::Handled> Api::status(Context& context) {
   auto totals = server_.agents().totals();
-  requests::Counts counts = server_.requests().counts(context.scope);
+  requests::Counts counts = server_.requests().counts();
   auto lag = server_.journal().lag();
   Time now = server_.clock().now();
   json::Object body{

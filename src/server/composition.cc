@@ -70,8 +70,9 @@ Result<void> Composition::lock_data() {
     if (auto text = os::read_file(data_ / "server.json", kibibytes(64)))
       if (auto file = json::parse(*text))
         who = fmt::format("the server with pid {}", json::get_int_or(*file, "pid", 0).value_or(0));
-    return std::unexpected(Error(ErrorId::GR0001, fmt::format("{} already uses {}", who, data_.string()))
-                               .with_hint("gantry status shows it and gantry down stops it; --data DIR runs a second one"));
+    return std::unexpected(
+        Error(ErrorId::GR0001, fmt::format("{} already uses {}", who, data_.string()))
+            .with_hint("gantry status shows it and gantry down stops it; --data DIR runs a second one"));
   }
   if (!lock) return std::unexpected(std::move(lock).error().wrap("lock the data directory " + data_.string()));
   lock_ = std::move(*lock);
@@ -131,10 +132,11 @@ void Composition::make_features() {
       requests::Parts{*journal_, *database_, *blocking_, clock_, random_, log_},
       requests::Options{.orphan_retention = options_.config.duration("retention")});
   agents_ = std::make_unique<agents::Agents>(
-      agents::Parts{*database_, *sandbox_, *threads_, *blocking_, clock_, random_, log_}, agents::Options{.data = data_});
-  proxy_ = std::make_unique<proxy::Proxy>(
-      proxy::Parts{*agents_, *requests_, *threads_, *blocking_, clock_, random_, log_},
-      proxy::Options{.request_body_limit = options_.config.size("request_body_limit")});
+      agents::Parts{*database_, *sandbox_, *threads_, *blocking_, clock_, random_, log_},
+      agents::Options{.data = data_});
+  proxy_ =
+      std::make_unique<proxy::Proxy>(proxy::Parts{*agents_, *requests_, *threads_, *blocking_, clock_, random_, log_},
+                                     proxy::Options{.request_body_limit = options_.config.size("request_body_limit")});
 }
 
 Result<void> Composition::start_features() {

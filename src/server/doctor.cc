@@ -20,10 +20,12 @@ json::Object check(std::string_view name, Verdict verdict, std::string_view deta
 json::Object disk_check(const std::filesystem::path& data) {
   auto space = os::disk_space(data);
   if (!space) return check("disk", Verdict::fail, space.error().reason());
-  std::string detail = fmt::format("{} free of {}", format_bytes_short(space->available), format_bytes_short(space->total));
+  std::string detail =
+      fmt::format("{} free of {}", format_bytes_short(space->available), format_bytes_short(space->total));
   if (space->available < mebibytes(256))
     return check("disk", Verdict::fail, detail, "free space on this disk: requests are refused when it is full");
-  if (space->available < gibibytes(2)) return check("disk", Verdict::warn, detail, "gantry doctor --storage shows what uses space");
+  if (space->available < gibibytes(2))
+    return check("disk", Verdict::warn, detail, "gantry doctor --storage shows what uses space");
   return check("disk", Verdict::ok, detail);
 }
 
@@ -31,7 +33,8 @@ json::Object journal_check(Composition& server) {
   journal::Health health = server.journal().health();
   std::string detail = fmt::format("sequence {} is durable", server.journal().durable_seq());
   for (const journal::Lag& lag : server.journal().lag()) {
-    if (!lag.failure.empty()) return check("journal", Verdict::fail, "history: " + lag.failure, "look into logs/server.log");
+    if (!lag.failure.empty())
+      return check("journal", Verdict::fail, "history: " + lag.failure, "look into logs/server.log");
     detail += fmt::format(", the history is {} records behind", lag.records);
   }
   if (health == journal::Health::ready) return check("journal", Verdict::ok, detail);
@@ -46,7 +49,8 @@ json::Object flush_check(Composition& server) {
   std::string detail = fmt::format("{} for one group commit, {:.1f} records each", format_duration_short(mean),
                                    static_cast<double>(stats.records) / static_cast<double>(stats.groups));
   if (mean > std::chrono::milliseconds(20))
-    return check("flush", Verdict::warn, detail, "a slow disk makes every durable request slow: put --data on another one");
+    return check("flush", Verdict::warn, detail,
+                 "a slow disk makes every durable request slow: put --data on another one");
   return check("flush", Verdict::ok, detail);
 }
 
@@ -65,7 +69,8 @@ void add_sandbox_checks(const Result<sandbox::Probe>& probe, json::Array& checks
                          sandbox::to_string(achieved.seccomp)));
   for (const sandbox::AchievedLimit& limit : achieved.limits) {
     Verdict verdict = limit.grade == sandbox::Grade::none ? Verdict::warn : Verdict::ok;
-    checks.push_back(check("limit " + limit.name, verdict, fmt::format("{} by {}", sandbox::to_string(limit.grade), limit.how)));
+    checks.push_back(
+        check("limit " + limit.name, verdict, fmt::format("{} by {}", sandbox::to_string(limit.grade), limit.how)));
   }
   for (const std::string& note : probe->notes) checks.push_back(check("note", Verdict::warn, note));
 }
@@ -103,11 +108,13 @@ Result<json::Value> examine_storage(Composition& server) {
       fmt::format("{} segments, {} compressed", usage.segments.size(), compressed));
   add("journal reserve", root / "journal" / "segments", usage.prepared_on_disk, "written ahead, for a full disk too");
   add("journal checkpoints", root / "journal" / "checkpoints", usage.checkpoints_on_disk, "");
-  add("blobs", root / "journal" / "blobs", usage.blobs.bytes, fmt::format("{} bodies above the inline limit", usage.blobs.count));
+  add("blobs", root / "journal" / "blobs", usage.blobs.bytes,
+      fmt::format("{} bodies above the inline limit", usage.blobs.count));
   GANTRY_TRY(store::Usage store, server.database().usage());
-  add("relational store", root / "store.db", Bytes{store.database.count + store.log.count}, "specs, keys and the history");
-  for (const Place& place : {Place{"workspaces", "workspaces"}, Place{"instances", "instances"}, Place{"revisions", "revisions"},
-                             Place{"logs", "logs"}}) {
+  add("relational store", root / "store.db", Bytes{store.database.count + store.log.count},
+      "specs, keys and the history");
+  for (const Place& place : {Place{"workspaces", "workspaces"}, Place{"instances", "instances"},
+                             Place{"revisions", "revisions"}, Place{"logs", "logs"}}) {
     auto bytes = os::disk_usage(root / place.path);
     add(place.what, root / place.path, bytes.value_or(Bytes{}), bytes ? "" : bytes.error().reason());
   }

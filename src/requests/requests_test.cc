@@ -1,0 +1,251 @@
+#include "requests/requests.h"
+
+#include <gtest/gtest.h>
+
+#include <filesystem>
+
+#include "os/os.h"
+
+namespace gantry::requests {
+namespace {
+
+AgentId agent() { return AgentId(IdBytes{1}); }
+InstanceId instance() { return InstanceId(IdBytes{9}); }
+
+// A real journal and a real store in a directory of their own; `reopen` is a restart of the server.
+class RequestsTest : public testing::Test {
+ protected:
+  void SetUp() override {
+    std::string pattern = (std::filesystem::temp_directory_path() / "requests-XXXXXX").string();
+    // SAFETY: mkdtemp writes into its argument.
+    directory_ = ::mkdtemp(pattern.data());
+    threads_.start();
+    open();
+  }
+  void TearDown() override {
+    close();
+    threads_.stop();
+    std::filesystem::remove_all(directory_);
+  }
+
+  void open() {
+    const std::array steps{migrations()};
+    auto database = store::open_sqlite(directory_ / "store.db", steps);
+    ASSERT_TRUE(database.has_value()) << database.error().reason();
+    database_ = std::move(*database);
+    journal::Options options;
+    options.directory = directory_ / "journal";
+    options.projection_linger = std::chrono::milliseconds(1);
+    journal_ = journal::make_segments(options, clock_, random_);
+    blocking_ = std::make_unique<BlockingPool>(2, 100);
+    requests_ =
+        std::make_unique<Requests>(Parts{*journal_, *database_, *blocking_, clock_, random_, logger_}, Options{});
+    auto opened = journal_->open();
+    ASSERT_TRUE(opened.has_value()) << opened.error().reason();
+    ASSERT_TRUE(wait(requests_->start()).has_value());
+  }
+  void close() {
+    journal_->stop();
+    database_->stop();
+    blocking_->stop();
+    requests_.reset();
+    journal_.reset();
+    database_.reset();
+  }
+  void reopen() {
+    close();
+    open();
+  }
+
+  template <class T>
+  static Task<void> store_result(Task<T> task, std::optional<T>& slot) {
+    slot.emplace(co_await std::move(task));
+  }
+  template <class T>
+  T wait(Task<T> task) {
+    std::optional<T> slot;
+    TaskGroup group;
+    group.spawn(threads_.executor(0), store_result(std::move(task), slot));
+    group.join();
+    return std::move(*slot);
+  }
+
+  RequestId accept(std::string_view body, std::optional<InstanceId> first = {}) {
+    RequestId id = requests_->make_id();
+    AcceptedRecord record;
+    record.agent_id = agent();
+    record.agent = "bot";
+    record.principal = "root";
+    record.method = "POST";
+    record.target = "/work";
+    record.headers = {{"X-A", "1"}, {"X-A", "2"}};
+    record.framing = net::Framing::Kind::length;
+    record.first_instance = first;
+    record.body = {.inline_bytes = body, .blob = {}, .size = body.size()};
+    auto done =
+        wait(requests_->accept({.id = id, .scope = scope_, .record = record, .inline_body = std::string(body)}));
+    EXPECT_TRUE(done.has_value());
+    return id;
+  }
+  void complete(RequestId id, std::string_view body, uint32_t number = 1) {
+    CompletedRecord record;
+    record.number = number;
+    record.status = 201;
+    record.headers = {{"X-B", "3"}};
+    record.body = {.inline_bytes = body, .blob = {}, .size = body.size()};
+    ASSERT_TRUE(wait(requests_->complete(id, scope_, record, std::string(body))).has_value());
+  }
+  Status status(RequestId id) {
+    auto view = wait(requests_->get(scope_, id));
+    EXPECT_TRUE(view.has_value());
+    return view ? view->state.status : Status::failed;
+  }
+  // Waits until the history has everything that is durable.
+  void settle() {
+    uint64_t durable = journal_->durable_seq();
+    SteadyTime deadline = clock_.steady() + std::chrono::seconds(20);
+    while (journal_->lag().front().reached < durable) {
+      ASSERT_LT(clock_.steady(), deadline) << journal_->lag().front().failure;
+      wait(pause());
+    }
+  }
+  static Task<int> pause() {
+    co_await sleep_for(std::chrono::milliseconds(1));
+    co_return 0;
+  }
+
+  SystemClock clock_;
+  SystemRandom random_;
+  telemetry::Logger logger_;
+  IoThreads threads_{2};
+  Scope scope_ = Scope::standard();
+  std::filesystem::path directory_;
+  std::unique_ptr<store::Database> database_;
+  std::unique_ptr<journal::Journal> journal_;
+  std::unique_ptr<BlockingPool> blocking_;
+  std::unique_ptr<Requests> requests_;
+};
+
+TEST_F(RequestsTest, AnAcceptedRequestIsReadBackByteForByte) {
+  std::string body("a\0b\xff", 4);
+  RequestId id = accept(body);
+  auto view = wait(requests_->get(scope_, id));
+  ASSERT_TRUE(view.has_value());
+  auto stored = wait(requests_->load_request(*view));
+  ASSERT_TRUE(stored.has_value()) << stored.error().reason();
+  EXPECT_EQ(stored->record.body.inline_bytes, body);
+  EXPECT_EQ(stored->record.headers, (FieldList{{"X-A", "1"}, {"X-A", "2"}}));
+}
+
+TEST_F(RequestsTest, ACompletedRequestIsTheSameBeforeAndAfterItIsProjected) {
+  RequestId id = accept("in", instance());
+  complete(id, "out");
+  for (int round = 0; round < 2; ++round) {
+    auto view = wait(requests_->get(scope_, id));
+    ASSERT_TRUE(view.has_value());
+    EXPECT_EQ(view->state.status, Status::completed);
+    EXPECT_EQ(view->state.response_status, 201);
+    ASSERT_EQ(view->state.log.size(), 1u);
+    EXPECT_EQ(view->state.log[0].instance, instance());
+    auto answer = wait(requests_->load_answer(*view));
+    ASSERT_TRUE(answer.has_value()) << answer.error().reason();
+    EXPECT_EQ(answer->record.body.inline_bytes, "out");
+    settle();
+  }
+  EXPECT_EQ(requests_->counts().completed, 1u);
+}
+
+TEST_F(RequestsTest, ARestartLosesNothingAndRedeliversWhatWasUnderWay) {
+  RequestId waiting = accept("1");
+  RequestId under_way = accept("2", instance());
+  RequestId done = accept("3", instance());
+  complete(done, "answer");
+  reopen();
+  EXPECT_EQ(status(waiting), Status::pending);
+  EXPECT_EQ(status(under_way), Status::pending);
+  EXPECT_EQ(status(done), Status::completed);
+  auto first = requests_->claim_due(agent(), clock_.now(), Order::strict);
+  ASSERT_TRUE(first.has_value());
+  EXPECT_EQ(first->id, waiting);
+  auto second = requests_->claim_due(agent(), clock_.now(), Order::strict);
+  ASSERT_TRUE(second.has_value());
+  EXPECT_EQ(second->id, under_way);
+  EXPECT_EQ(second->attempts, 1u);
+  EXPECT_EQ(second->failures, 0u);
+  EXPECT_FALSE(requests_->claim_due(agent(), clock_.now(), Order::strict).has_value());
+}
+
+TEST_F(RequestsTest, ListsLiveAndFinishedRequestsInOneOrderWithoutGapOrDouble) {
+  std::vector<RequestId> ids;
+  for (int i = 0; i < 25; ++i) {
+    ids.push_back(accept("x", i % 3 == 0 ? std::optional(instance()) : std::nullopt));
+    if (i % 3 == 0) complete(ids.back(), "y");
+    if (i == 12) settle();
+  }
+  std::vector<RequestId> listed;
+  Filter filter{.agent = "bot", .limit = 7};
+  do {
+    auto page = wait(requests_->list(scope_, filter));
+    ASSERT_TRUE(page.has_value());
+    for (const RequestView& view : page->requests) listed.push_back(view.id);
+    filter.before_seq = page->next;
+  } while (filter.before_seq != 0);
+  EXPECT_EQ(listed, std::vector<RequestId>(ids.rbegin(), ids.rend()));
+}
+
+TEST_F(RequestsTest, AnotherScopeSeesNothing) {
+  RequestId id = accept("x");
+  Scope other{"other", "default", "dev"};
+  auto view = wait(requests_->get(other, id));
+  ASSERT_FALSE(view.has_value());
+  EXPECT_EQ(view.error().id(), ErrorId::GR0401);
+  EXPECT_TRUE(wait(requests_->list(other, {}))->requests.empty());
+}
+
+TEST_F(RequestsTest, AReplayIsANewRequestWithTheSameContent) {
+  RequestId id = accept("again", instance());
+  complete(id, "out");
+  settle();
+  auto copy = wait(requests_->replay(scope_, id, "root"));
+  ASSERT_TRUE(copy.has_value()) << copy.error().reason();
+  auto view = wait(requests_->get(scope_, *copy));
+  ASSERT_TRUE(view.has_value());
+  EXPECT_EQ(view->replay_of, id);
+  EXPECT_EQ(view->state.status, Status::pending);
+  EXPECT_EQ(wait(requests_->load_request(*view))->record.body.inline_bytes, "again");
+}
+
+TEST_F(RequestsTest, RetentionForgetsFinishedRequestsOnly) {
+  RequestId done = accept("1", instance());
+  complete(done, "answer");
+  RequestId waiting = accept("2");
+  settle();
+  auto removed = wait(requests_->expire(scope_, "bot", clock_.now() + std::chrono::seconds(1)));
+  ASSERT_TRUE(removed.has_value());
+  EXPECT_EQ(*removed, 1);
+  EXPECT_FALSE(wait(requests_->get(scope_, done)).has_value());
+  EXPECT_EQ(status(waiting), Status::pending);
+}
+
+TEST_F(RequestsTest, TheRequestsOfARemovedAgentBecomeDeadLetters) {
+  RequestId one = accept("1");
+  RequestId two = accept("2", instance());
+  ASSERT_TRUE(wait(requests_->bury_all(agent(), scope_, "the agent was removed")).has_value());
+  for (RequestId id : {one, two}) {
+    auto view = wait(requests_->get(scope_, id));
+    ASSERT_TRUE(view.has_value());
+    EXPECT_EQ(view->state.status, Status::failed);
+    EXPECT_EQ(view->state.reason, "the agent was removed");
+  }
+  EXPECT_FALSE(requests_->claim_due(agent(), clock_.now(), Order::relaxed).has_value());
+}
+
+TEST_F(RequestsTest, WaitFinishedEndsWithTheRequestOrTheDeadline) {
+  RequestId id = accept("1", instance());
+  EXPECT_FALSE(wait(requests_->wait_finished(id, clock_.steady() + std::chrono::milliseconds(5))));
+  complete(id, "x");
+  EXPECT_TRUE(wait(requests_->wait_finished(id, clock_.steady() + std::chrono::minutes(1))));
+}
+
+}  // namespace
+}  // namespace gantry::requests
