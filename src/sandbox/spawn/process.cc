@@ -84,20 +84,23 @@ Result<spawn::Ready> SpawnProcess::prepare(const spawn::Setup& setup) {
   ready.abilities = tree_.abilities();
   ready.group_reason = tree_.reason();
   ready.visible = setup.shared;
-  if (geteuid() == 0) GANTRY_TRY(ready.visible, show_shared(setup.shared));
+  if (geteuid() == 0) {
+    GANTRY_TRY(ready.visible, show_shared(setup.shared));
+  }
   return ready;
 }
 
 // The data directory may be below a directory that only root enters (/root): unprivileged processes get
 // it at another place, in a mount namespace that only this process and its children have.
 Result<std::vector<fs::path>> SpawnProcess::show_shared(const std::vector<fs::path>& shared) {
+  if (unshare(CLONE_NEWNS) != 0) return shared;  // a container's root may not: the paths must do
+  if (mount(nullptr, "/", nullptr, MS_REC | MS_PRIVATE, nullptr) != 0) return fail_errno("make mounts private");
+  // Before the stage covers what may be below it.
   std::vector<os::Fd> roots;
   for (const fs::path& path : shared) {
     os::Fd& root = roots.emplace_back(::open(path.c_str(), O_PATH | O_DIRECTORY | O_CLOEXEC));
     if (!root) return fail_errno("open " + path.string());
   }
-  if (unshare(CLONE_NEWNS) != 0) return shared;  // a container's root may not: the paths must do
-  if (mount(nullptr, "/", nullptr, MS_REC | MS_PRIVATE, nullptr) != 0) return fail_errno("make mounts private");
   if (mount("gantry", stage, "tmpfs", MS_NOSUID | MS_NODEV | MS_NOEXEC, "mode=0755,size=64k") != 0)
     return fail_errno("mount a stage for shared directories");
   std::vector<fs::path> visible;
@@ -222,7 +225,7 @@ void SpawnProcess::become_bwrap(const spawn::Start& start, const os::Cgroup& gro
   sigemptyset(&none);
   sigprocmask(SIG_SETMASK, &none, nullptr);
   std::string numbered = std::to_string(spawn::arguments_fd);
-  execl(bwrap_.c_str(), "bwrap", "--args", numbered.c_str(), static_cast<char*>(nullptr));
+  execl(bwrap_.c_str(), "bwrap", "--args", numbered.c_str(), "--", spawn::shim_place, static_cast<char*>(nullptr));
   give_up("execute " + bwrap_.string());
 }
 

@@ -22,6 +22,8 @@ enum class StartFd : size_t { control, run, logs, arguments, errors };
 inline constexpr size_t start_fds = 5;
 /// The number that StartFd::arguments has in bubblewrap.
 inline constexpr int arguments_fd = 6;
+/// Where the shim is inside. bubblewrap takes everything from `arguments_fd` but the command.
+inline constexpr char shim_place[] = "/run/gantry/shim";
 
 /// What the spawn process is told when it starts.
 struct Setup {

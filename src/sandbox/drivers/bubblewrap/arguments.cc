@@ -2,10 +2,10 @@
 
 #include <initializer_list>
 
+#include "sandbox/spawn/protocol.h"
+
 namespace gantry::sandbox::bubblewrap {
 namespace {
-
-constexpr std::string_view shim_place = "/run/gantry/shim";
 
 class Arguments {
  public:
@@ -69,8 +69,8 @@ std::string bwrap_arguments(const HostView& host, const SandboxPlaces& places, c
   std::string app = places.app.empty() ? (places.run_dir / empty_directory).native() : places.app.native();
   arguments.add({"--ro-bind", app, "/app"});
   arguments.add({"--bind", places.workspace.native(), "/workspace"});
-  arguments.add({"--ro-bind", (places.run_dir / shim_file).native(), shim_place});
-  arguments.add({"--remount-ro", "/", "--chdir", "/", "--", shim_place});
+  arguments.add({"--ro-bind", (places.run_dir / shim_file).native(), spawn::shim_place});
+  arguments.add({"--remount-ro", "/", "--chdir", "/"});
   return std::move(arguments).take();
 }
 

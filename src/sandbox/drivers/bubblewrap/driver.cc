@@ -287,13 +287,14 @@ Task<Result<>> BubblewrapDriver::try_start(std::shared_ptr<Attempt> attempt) {
   attempt->instance = instance;
   instance->attach(std::move(pair.first));
   GANTRY_CO_TRY_VOID(co_await instance->greeted(options_.start_timeout));
+  GANTRY_CO_TRY_VOID(instance->open_process());
   GANTRY_CO_TRY_VOID(write_record(attempt->spec.instance_dir, instance->record()));
   const os::CgroupAbilities& groups = started.group.abilities;
   ProcessLimits limits{groups.memory.empty(), groups.pids.empty(), most_files_};
   std::string config = shim_config(attempt->spec, filters_, limits);
   GANTRY_CO_TRY_VOID(co_await instance->configure(config, options_.start_timeout));
-  GANTRY_CO_TRY_VOID(instance->watch());
   instances_.emplace(attempt->record.id, instance);
+  instance->watch();
   instance->watch_usage();
   co_return Result<>{};
 }
@@ -310,7 +311,7 @@ Task<void> BubblewrapDriver::undo_start(std::shared_ptr<Attempt> attempt) {
 
 // bubblewrap says on stderr what the kernel refused; its words are better than ours.
 Error BubblewrapDriver::explain_failure(const Attempt& attempt, Error error) const {
-  constexpr Bytes text_limit = kibibytes(4);
+  constexpr Bytes text_limit = kibibytes(64);
   std::string said;
   if (attempt.errors && ::lseek(attempt.errors.get(), 0, SEEK_SET) == 0)
     said = os::read_fd(attempt.errors, text_limit).value_or("");

@@ -269,15 +269,16 @@ Result<> Instance::send(shim::MessageType type, shim::Message message, std::span
 
 // The end ---------------------------------------------------------------------------------------------
 
-Result<> Instance::watch() {
+Result<> Instance::open_process() {
   GANTRY_TRY(os::Fd pidfd, os::open_pidfd(record_.shim.pid));
-  // Between the answer of the shim and the pidfd the number may have changed hands.
+  // Between the hello, or the record, and the pidfd the number may have changed hands.
   GANTRY_TRY(os::ProcessIdentity now, os::identify_process(record_.shim.pid));
   if (now != record_.shim) return fail(Code::unavailable, "the shim has ended");
   process_ = std::make_shared<WatchedFd>(shared_.executor, std::move(pidfd));
-  shared_.tasks.spawn(shared_.executor, watch_end(process_));
   return {};
 }
+
+void Instance::watch() { shared_.tasks.spawn(shared_.executor, watch_end(process_)); }
 
 Task<void> Instance::watch_end(std::shared_ptr<WatchedFd> process) {
   auto self = shared_from_this();

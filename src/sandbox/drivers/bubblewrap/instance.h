@@ -69,8 +69,11 @@ class Instance final : public Sandbox, public std::enable_shared_from_this<Insta
   /// Accepts a shim that came back; false if it is not the one that was recorded.
   bool reattach(os::Fd control, const os::Packet& hello);
   bool attached() const { return control_ != nullptr; }
-  /// Watches the shim's process: from now on the end is noticed.
-  Result<> watch();
+  /// Gets hold of the shim's process; `unavailable` if it has ended. Before the program is started, so that
+  /// a program that ends at once is not missed.
+  Result<> open_process();
+  /// From now on the end is noticed and reported.
+  void watch();
   /// Opens the workspace to the usage watch.
   void watch_usage();
   /// Makes an instance that was found dead: `exited` is set, nothing else works.

@@ -94,7 +94,8 @@ std::optional<Recovered::Dead> BubblewrapDriver::adopt(const Known& known, std::
   last.id = known.id;
   bool same_record = record && record->id == known.id;
   auto instance = std::make_shared<Instance>(*shared_, same_record ? *record : last, known.instance_dir);
-  if (same_record && instance->watch()) {
+  if (same_record && instance->open_process()) {
+    instance->watch();
     uids_.insert(record->achieved.uid);
     instances_.emplace(known.id, instance);
     waiting.push_back(instance);
@@ -176,7 +177,7 @@ Task<Result<Probe>> BubblewrapDriver::do_probe() {
   Spec spec;
   spec.id = InstanceId::make(parts_.clock, parts_.random);
   spec.name = "probe";
-  spec.command = {"/run/gantry/shim", "__probe"};
+  spec.command = {spawn::shim_place, "__probe"};
   spec.instance_dir = options_.run_dir / "probe" / spec.id.to_string();
   spec.workspace_dir = spec.instance_dir / "workspace";
   SteadyTime begin = parts_.clock.steady();
