@@ -56,7 +56,7 @@ std::string pretty(const Value& value);
 
 /// The canonical form of RFC 8785 (JCS): keys sorted by UTF-16 code units, numbers as ECMAScript
 /// prints them, shortest string escapes. `invalid` for a number that has no exact form there: an
-/// integer that no double holds exactly (rounding it would let two documents share one hash), an
+/// integer that reads differently once it is a double (two documents could share one hash), an
 /// infinity or NaN.
 Result<std::string> canonical(const Value& value);
 

@@ -209,12 +209,10 @@ class Canonicalizer {
  private:
   template <class Integer>
   Result<> append_integer(Integer value) {
-    auto number = static_cast<double>(value);
-    // 2^63 and 2^64 are not values of their types, so the way back is only defined below them.
-    constexpr double beyond = std::is_signed_v<Integer> ? 0x1p63 : 0x1p64;
-    if (number >= beyond || static_cast<Integer>(number) != value)
+    std::string digits = fmt::format("{}", value);
+    if (format_number(static_cast<double>(value)) != digits)
       return fail(Code::invalid, "the integer {} has no exact canonical form; send it as a string", value);
-    out += format_number(number);
+    out += digits;
     return {};
   }
 
