@@ -14,11 +14,15 @@ Result<std::vector<std::string>> split_command(std::string_view text) {
       in_word = false;
       continue;
     }
+    // A backslash and a newline join two lines and are no part of a word.
+    if (text.substr(i).starts_with("\\\n")) {
+      ++i;
+      continue;
+    }
     in_word = true;
     if (c == '\\') {
       if (++i == text.size()) return fail(Code::invalid, "the command ends with a lone backslash");
-      // A backslash and a newline join two lines.
-      if (text[i] != '\n') word += text[i];
+      word += text[i];
     } else if (c == '\'') {
       size_t end = text.find('\'', i + 1);
       if (end == text.npos) return fail(Code::invalid, "the command has an unfinished single quote");

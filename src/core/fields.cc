@@ -235,10 +235,10 @@ void Fields::finish() {
     std::vector<std::string_view> candidates(offered_.begin(), offered_.end());
     auto near = closest(entry.key, candidates);
     std::string where = path_.empty() ? "a resource" : reading_.name_of(path_);
-    reading_.report(
-        Rule::GS0201, entry.key_span ? entry.key_span : place_, path_of(entry.key),
-        fmt::format("{} has no field `{}`", where, clip(entry.key)),
-        near ? fmt::format("did you mean `{}`?", *near) : fmt::format("its fields are {}", list_words(candidates, "and")));
+    reading_.report(Rule::GS0201, entry.key_span ? entry.key_span : place_, path_of(entry.key),
+                    fmt::format("{} has no field `{}`", where, clip(entry.key)),
+                    near ? fmt::format("did you mean `{}`?", *near)
+                         : fmt::format("its fields are {}", list_words(candidates, "and")));
   }
 }
 

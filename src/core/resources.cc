@@ -140,11 +140,16 @@ class ResourceReader {
         reading_.report(Rule::GS0207, place, path, fmt::format("there are two agents with the name `{}`", agent.name),
                         fmt::format("the other one is on line {}; rename one of them", first->second));
     }
+    if (++count_ == max_resources + 1)
+      reading_.report(Rule::GS0102, place, path, fmt::format("there are more than {} agents", max_resources),
+                      "split the file");
+    if (count_ > max_resources) return;
     if (reading_.mistakes == before) agents.push_back(std::move(agent));
   }
 
   Reading& reading_;
   std::map<std::string, uint32_t> lines_;  // of each agent's name
+  size_t count_ = 0;
 };
 
 // Reading goes by field; people read files from top to bottom.
