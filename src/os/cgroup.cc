@@ -9,6 +9,7 @@
 #include <cerrno>
 #include <charconv>
 #include <chrono>
+#include <csignal>
 
 #include "os/file.h"
 
@@ -18,6 +19,7 @@ namespace {
 namespace fs = std::filesystem;
 
 constexpr Bytes file_limit = kibibytes(64);
+constexpr Bytes procs_limit = mebibytes(4);
 constexpr auto cpu_period = std::chrono::milliseconds(100);
 constexpr auto cpu_period_max = std::chrono::seconds(1);
 constexpr auto cpu_quota_min = std::chrono::milliseconds(1);
@@ -83,6 +85,19 @@ bool enabled(const fs::path& directory, std::string_view controller) {
   return text && has_word(*text, controller);
 }
 
+Result<std::vector<pid_t>> members_of(const fs::path& directory) {
+  GANTRY_TRY(std::string text, read_file(directory / "cgroup.procs", procs_limit));
+  std::vector<pid_t> pids;
+  for (std::string_view rest = text; !rest.empty();) {
+    size_t end = std::min(rest.find('\n'), rest.size());
+    auto pid = number_at(rest.substr(0, end));
+    if (!pid) return fail(Code::internal, "malformed cgroup.procs");
+    pids.push_back(static_cast<pid_t>(*pid));
+    rest.remove_prefix(std::min(end + 1, rest.size()));
+  }
+  return pids;
+}
+
 constexpr std::array<std::string_view, 3> wanted_v2{"memory", "cpu", "pids"};
 
 // Gives the children of `directory` the controllers that it has itself. True if all of them are on.
@@ -102,19 +117,10 @@ bool enable_controllers(const fs::path& directory) {
 // A group with processes cannot give controllers to its children ("no internal processes"). If all of
 // them are ours, they move to a leaf.
 bool move_ours_to_leaf(const fs::path& own, const CgroupTreeOptions& options) {
-  auto members = read_file(own / "cgroup.procs", file_limit);
+  auto members = members_of(own);
   if (!members) return false;
-  std::vector<uint64_t> pids;
-  for (std::string_view rest = *members; !rest.empty();) {
-    size_t end = std::min(rest.find('\n'), rest.size());
-    auto pid = number_at(rest.substr(0, end));
-    if (!pid) return false;
-    pids.push_back(*pid);
-    rest.remove_prefix(std::min(end + 1, rest.size()));
-  }
-  bool all_ours = std::ranges::all_of(pids, [&](uint64_t pid) {
-    return std::ranges::find(options.ours, static_cast<pid_t>(pid)) != options.ours.end();
-  });
+  bool all_ours = std::ranges::all_of(
+      *members, [&](pid_t pid) { return std::ranges::find(options.ours, pid) != options.ours.end(); });
   fs::path leaf = own / (options.name + "-daemon");
   if (!all_ours || !make_directory(leaf)) return false;
   return std::ranges::all_of(pids,
@@ -183,8 +189,19 @@ Result<bool> Cgroup::frozen() const {
 }
 
 Result<> Cgroup::kill() const {
-  if (abilities.kill.empty()) return fail(Code::unsupported, "this machine cannot kill a control group");
-  return put(v2 / abilities.kill, "1");
+  if (!abilities.kill.empty()) return put(v2 / abilities.kill, "1");
+  // Kernels before 5.14: signals until nobody is left. A fork bomb is bounded by the pids limit.
+  constexpr int rounds = 64;
+  const fs::path* directory = nullptr;
+  for (const fs::path* candidate : {&pids, &memory, &freezer, &cpu, &v2})
+    if (directory == nullptr && !candidate->empty()) directory = candidate;
+  if (directory == nullptr) return fail(Code::unsupported, "there is no control group to kill");
+  for (int round = 0; round < rounds; ++round) {
+    GANTRY_TRY(auto members, members_of(*directory));
+    if (members.empty()) return {};
+    for (pid_t pid : members) ::kill(pid, SIGKILL);
+  }
+  return fail(Code::conflict, "{} still has members", directory->string());
 }
 
 Result<> Cgroup::remove() const {
@@ -286,6 +303,12 @@ Result<Cgroup> CgroupTree::make(std::string_view name) const {
     if (::mkdir(directory->c_str(), 0755) != 0 && errno != EEXIST) return fail_errno("make " + directory->string());
   }
   return group;
+}
+
+void CgroupTree::remove_if_empty() const {
+  // Not an error: groups of running sandboxes keep it.
+  for (const fs::path* directory : {&memory_, &cpu_, &cpuacct_, &pids_, &freezer_, &v2_})
+    if (!directory->empty()) ::rmdir(directory->c_str());
 }
 
 std::vector<std::string> CgroupTree::list() const {

@@ -54,7 +54,7 @@ struct Cgroup {
   Result<> freeze() const;  ///< asks for it; `frozen` tells when it is done
   Result<> thaw() const;
   Result<bool> frozen() const;
-  /// SIGKILL to every member, also to those that fork meanwhile. `unsupported` if only signals can.
+  /// SIGKILL to every member, also to those that fork meanwhile.
   Result<> kill() const;
   /// Deletes the directories. `conflict` while a member, dead or alive, is left. Idempotent.
   Result<> remove() const;
@@ -88,6 +88,8 @@ class CgroupTree {
   Result<Cgroup> make(std::string_view name) const;
   /// The names of all groups that exist.
   std::vector<std::string> list() const;
+  /// Deletes the place itself, as far as no group is left in it.
+  void remove_if_empty() const;
 
  private:
   void prepare_v1(const CgroupPlaces& places, const std::string& name);

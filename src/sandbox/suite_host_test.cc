@@ -35,7 +35,8 @@ SuiteHost::SuiteHost(const DriverCase& driver_case) : root(make_root()), case_(d
 
 SuiteHost::~SuiteHost() {
   if (driver) {
-    // Everything that a test left running.
+    // What a test left running is nobody's for the next daemon.
+    reopen();
     wait(driver->remove_leftovers({}));
     driver->close();
   }

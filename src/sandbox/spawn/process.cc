@@ -72,7 +72,9 @@ Result<> SpawnProcess::run() {
   json::Object answer = ready ? spawn::to_json(*ready) : json::Object{{"error", spawn::to_json(ready.error())}};
   answer["op"] = "ready";
   GANTRY_TRY_VOID(send(std::move(answer)));
-  return serve();
+  auto served = serve();
+  tree_.remove_if_empty();
+  return served;
 }
 
 Result<spawn::Ready> SpawnProcess::prepare(const spawn::Setup& setup) {

@@ -305,7 +305,7 @@ void Instance::watch_usage() {
 void Instance::kill_now() {
   // Frozen processes die only when they thaw; the group is killed as a whole so that none can fork away.
   if (process_) static_cast<void>(os::signal_process(process_->fd(), SIGKILL));
-  if (!record_.group.abilities.kill.empty() || paused_) shared_.tasks.spawn(shared_.executor, kill_group());
+  shared_.tasks.spawn(shared_.executor, kill_group());
 }
 
 Task<void> Instance::kill_group() {
