@@ -57,16 +57,11 @@ Task<bool> Attempt::run(Outgoing outgoing) {
   co_return answered;
 }
 
-Task<Result<void>> Attempt::connect() {
-  auto socket = co_await target_.dial();
-  if (!socket) {
-    outcome_ = requests::Outcome::refused;
-    co_return std::unexpected(std::move(socket).error());
-  }
+Task<Result<net::ClientConnection>> open_connection(agents::Target& target, Duration timeout) {
+  GANTRY_CO_TRY(os::Fd fd, co_await target.dial());
   Executor executor = co_await asio::this_coro::executor;
-  GANTRY_CO_TRY(net::Socket stream, net::Socket::adopt(executor, socket->release()));
-  connection_ = net::ClientConnection(std::move(stream), {.read_idle_timeout = timeout_});
-  co_return Result<void>{};
+  GANTRY_CO_TRY(net::Socket socket, net::Socket::adopt(executor, fd.release()));
+  co_return net::ClientConnection(std::move(socket), {.read_idle_timeout = timeout});
 }
 
 Task<bool> Attempt::exchange_once(Outgoing outgoing) {
@@ -76,11 +71,13 @@ Task<bool> Attempt::exchange_once(Outgoing outgoing) {
     co_return false;
   }
   if (!connection_) {
-    auto connected = co_await connect();
-    if (!connected) {
-      fail_with(connected.error());
+    auto opened = co_await open_connection(target_, timeout_);
+    if (!opened) {
+      outcome_ = requests::Outcome::refused;
+      fail_with(opened.error());
       co_return false;
     }
+    connection_ = std::move(*opened);
   }
   connection_.set_deadline(parts_.parts.clock.steady() + timeout_);
   std::string number = std::to_string(outgoing.number);

@@ -80,7 +80,6 @@ class Attempt {
 
  private:
   Task<bool> exchange_once(Outgoing outgoing);
-  Task<Result<void>> connect();
   Task<void> send_blob(Outgoing outgoing);
   Task<void> receive();
   Task<Result<void>> receive_body();
@@ -108,6 +107,9 @@ class Attempt {
   std::string detail_;
   requests::CompletedRecord record_;
 };
+
+/// A fresh connection to the program of an instance.
+Task<Result<net::ClientConnection>> open_connection(agents::Target& target, Duration timeout);
 
 /// The fields of a message that may be passed on, in order (RFC 9110 7.6.1), as views.
 std::vector<net::Header> passable(net::Headers headers, net::Direction direction,

@@ -40,6 +40,7 @@ bool Dispatcher::closed() const {
 
 Result<std::shared_ptr<Waiter>> Dispatcher::enlist(const std::shared_ptr<agents::Route>& route, RequestId id) {
   std::lock_guard lock(mutex_);
+  if (closed_) return fail(Code::unavailable, "the server is stopping");
   Agent& agent = agents_[route->agent()];
   agent.route = route;
   if (agent.callers.size() + agent.passing.size() >= options_.max_waiting)
@@ -53,6 +54,7 @@ Result<std::shared_ptr<Waiter>> Dispatcher::enlist_passing(const std::shared_ptr
   std::shared_ptr<Waiter> waiter;
   {
     std::lock_guard lock(mutex_);
+    if (closed_) return fail(Code::unavailable, "the server is stopping");
     Agent& agent = agents_[route->agent()];
     agent.route = route;
     if (agent.callers.size() + agent.passing.size() >= options_.max_waiting)

@@ -102,13 +102,6 @@ Task<Result<agents::Lease>> Proxy::State::wait_for_slot(net::Exchange& exchange,
   co_return std::move(grant->lease);
 }
 
-Task<Result<net::ClientConnection>> Proxy::State::open(agents::Target& target, Duration timeout) {
-  GANTRY_CO_TRY(os::Fd fd, co_await target.dial());
-  Executor executor = co_await asio::this_coro::executor;
-  GANTRY_CO_TRY(net::Socket socket, net::Socket::adopt(executor, fd.release()));
-  co_return net::ClientConnection(std::move(socket), {.read_idle_timeout = timeout});
-}
-
 Task<void> Proxy::State::forward(net::Exchange& exchange, Call call, std::shared_ptr<agents::Route> route,
                                  agents::Lease lease) {
   net::RequestHead head = exchange.request();
@@ -133,7 +126,7 @@ Task<void> Proxy::State::forward(net::Exchange& exchange, Call call, std::shared
   for (int round = 0; round < 2; ++round) {
     net::ClientConnection upstream = round == 0 ? pool_.take(key) : net::ClientConnection();
     if (!upstream) {
-      auto opened = co_await open(lease.target(), timeout);
+      auto opened = co_await open_connection(lease.target(), timeout);
       if (!opened) {
         failure = opened.error();
         break;

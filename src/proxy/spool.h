@@ -46,8 +46,6 @@ class BodySource {
   uint64_t size() const { return body_.size; }
   /// The next piece of a blob, valid until the next call; empty at the end.
   Task<Result<std::string_view>> next();
-  /// From the beginning again.
-  void rewind() { reader_.reset(); }
 
  private:
   requests::Requests& requests_;

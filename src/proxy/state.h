@@ -45,7 +45,6 @@ class Proxy::State final : public Background {
   Task<void> forward(net::Exchange& exchange, Call call, std::shared_ptr<agents::Route> route, agents::Lease lease);
   Task<Result<agents::Lease>> wait_for_slot(net::Exchange& exchange, std::shared_ptr<agents::Route> route,
                                             Preference preference);
-  Task<Result<net::ClientConnection>> open(agents::Target& target, Duration timeout);
 
   // journaled.cc
   Task<void> journaled(net::Exchange& exchange, Call call, std::shared_ptr<agents::Route> route);
