@@ -123,8 +123,8 @@ bool move_ours_to_leaf(const fs::path& own, const CgroupTreeOptions& options) {
       *members, [&](pid_t pid) { return std::ranges::find(options.ours, pid) != options.ours.end(); });
   fs::path leaf = own / (options.name + "-daemon");
   if (!all_ours || !make_directory(leaf)) return false;
-  return std::ranges::all_of(pids,
-                             [&](uint64_t pid) { return put(leaf / "cgroup.procs", std::to_string(pid)).has_value(); });
+  return std::ranges::all_of(*members,
+                             [&](pid_t pid) { return put(leaf / "cgroup.procs", std::to_string(pid)).has_value(); });
 }
 
 }  // namespace
