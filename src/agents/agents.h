@@ -50,8 +50,10 @@ struct Options {
   Backoff restart{Backoff::Policy::exponential, std::chrono::seconds(1), std::chrono::minutes(1)};
   /// So much health in a row forgets earlier crashes.
   Duration restart_reset = std::chrono::minutes(5);
-  /// Between two probes of an instance that is not ready yet.
-  Duration startup_probe_interval = std::chrono::milliseconds(20);
+  /// A program that starts is probed after 1/8 of the time that it has taken so far, within these.
+  Duration startup_probe_min = std::chrono::milliseconds(5);
+  Duration startup_probe_max = std::chrono::seconds(1);
+  uint32_t rollout_surge = 1;     ///< new instances of one agent beside those that they replace
   uint32_t crash_loop_after = 3;  ///< restarts in a row that are called a crash loop
   uint32_t max_replicas = 256;    ///< of one agent
   uint32_t max_agents = 100'000;

@@ -93,7 +93,7 @@ struct StatsView {
   std::string agent;
   InstanceId instance;
   uint32_t replica = 0;
-  double cpu_percent = 0;  ///< of one CPU, since the previous reading (at most 10 s ago)
+  double cpu_percent = 0;  ///< of one CPU, since the previous reading, or since its start
   uint64_t cpu_ms = 0;
   Bytes memory, memory_limit;  ///< a limit of 0 means none
   uint64_t pids = 0, pids_limit = 0;

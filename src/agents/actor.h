@@ -1,0 +1,141 @@
+// One agent at work: feeds its supervisor with what happened and does what it answers. Private to
+// agents/.
+//
+// All of it runs in one coroutine on one I/O thread. Others post events into its mailbox, which never
+// holds more than one answer for each action under way plus the verbs that callers wait for.
+#pragma once
+
+#include <deque>
+#include <unordered_map>
+
+#include "agents/agents.h"
+#include "agents/records.h"
+#include "agents/supervisor.h"
+
+namespace gantry::agents {
+
+/// Where the parts of one agent are on disk.
+struct Places {
+  std::filesystem::path data;
+  std::filesystem::path instance(InstanceId id) const { return data / "instances" / id.to_string(); }
+  std::filesystem::path workspaces(AgentId agent) const { return data / "workspaces" / agent.to_string(); }
+  std::filesystem::path workspace(AgentId agent, uint32_t replica) const {
+    return workspaces(agent) / std::to_string(replica);
+  }
+};
+
+/// What all actors share; outlives them.
+struct ActorWorld {
+  Parts parts;
+  SupervisorSettings settings;
+  Places places;
+  Workdirs& workdirs;
+  TaskGroup& loops;  ///< the actors themselves; joined before `tasks`
+  TaskGroup& tasks;  ///< what they do
+  /// The agent is gone from the store; takes its actor out of the registry.
+  std::function<void(AgentId, const Scope&, const std::string& name)> forget;
+};
+
+/// What others see of an agent: replaced as a whole, never changed.
+struct Published {
+  uint64_t orders = 0;  ///< how many orders it takes into account
+  bool settled = false;
+  bool gone = false;  ///< removed, and nothing of it is left
+  AgentView agent;
+  AgentHealth health;
+};
+
+/// A running program and what was measured of it.
+struct Running {
+  std::shared_ptr<sandbox::Sandbox> sandbox;
+  uint64_t generation = 0;
+};
+
+/// An instance of an earlier life of the daemon, with its sandbox if that still runs.
+struct FoundSandbox {
+  InstanceRecord record;
+  std::shared_ptr<sandbox::Sandbox> sandbox;
+};
+
+/// What a verb adds to the record that it changed.
+enum class Order { apply, restart, hurry };
+
+class Actor : public std::enable_shared_from_this<Actor> {
+ public:
+  Actor(ActorWorld& world, AgentRecord record, std::vector<Listener*> listeners);
+
+  /// Starts supervision; `found` is what an earlier life left.
+  void start(std::vector<FoundSandbox> found);
+  /// Takes over a newer record (older ones are ignored). What `Published::orders` reaches when done.
+  uint64_t order(AgentRecord record, Order order);
+  /// Ends the programs but not the wish to run them, then itself.
+  void end(AtStop at_stop);
+
+  AgentId id() const { return id_; }
+  const std::shared_ptr<Route>& route() const { return route_; }
+  std::shared_ptr<const Published> published() const { return published_.load(); }
+  /// Wakes with each new `published`.
+  Notifier& changed() { return changed_; }
+  /// The running programs now.
+  std::vector<std::pair<InstanceId, std::shared_ptr<sandbox::Sandbox>>> sandboxes() const;
+  /// Percent of one CPU since the last call for this instance, or since its start.
+  double cpu_percent(InstanceId instance, Duration cpu_time, Moment now, Time started_at);
+
+ private:
+  using Event = std::function<void(Actor&, Moment)>;
+  using Self = std::shared_ptr<Actor>;
+
+  static Task<void> run(Self self);
+  static Task<void> launch(Self self, Action action, std::shared_ptr<const core::AgentSpec> spec);
+  static Task<void> probe_once(Self self, Action action, std::shared_ptr<const core::AgentSpec> spec);
+  static Task<void> stop_program(Self self, Action action);
+  static Task<void> freeze_or_thaw(Self self, Action action);
+  static Task<void> forget_instance(Self self, Action action);
+  static Task<void> finish_removal(Self self);
+
+  Moment now() { return {world_.parts.clock.steady(), world_.parts.clock.now()}; }
+  void post(Event event);
+  void handle_events();
+  void take_over(AgentRecord record);
+  void execute(const Action& action);
+  void open(const Action& action);
+  void spawn(Task<void> task);
+  void adopt(InstanceId id, uint64_t generation, std::shared_ptr<sandbox::Sandbox> sandbox);
+  std::shared_ptr<sandbox::Sandbox> sandbox_of(InstanceId id) const;
+  Result<sandbox::Spec> sandbox_spec(const Action& action, const core::AgentSpec& spec) const;
+  bool is_over() const;
+  void publish();
+  InstanceView view_of(const SupervisedInstance& instance) const;
+
+  ActorWorld& world_;
+  const AgentId id_;
+  const Executor executor_;
+  const telemetry::Logger log_;
+  std::shared_ptr<Route> route_;
+
+  // Only of the coroutine `run`.
+  AgentRecord record_;
+  Supervisor supervisor_;
+  uint64_t orders_done_ = 0;
+  std::optional<AtStop> ending_;
+  bool removal_begun_ = false;
+  bool gone_ = false;
+
+  std::mutex mailbox_mutex_;
+  std::deque<Event> mailbox_;
+  uint64_t orders_taken_ = 0;
+  Notifier mail_;
+
+  struct CpuReading {
+    Duration cpu_time{};
+    SteadyTime at{};
+  };
+  mutable std::mutex running_mutex_;
+  std::unordered_map<InstanceId, Running> running_;
+  std::unordered_map<InstanceId, CpuReading> cpu_;
+
+  Snapshot<Published> published_;
+  Notifier changed_;
+};
+
+}  // namespace gantry::agents
