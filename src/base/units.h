@@ -50,9 +50,11 @@ std::string format_time(Time value);
 /// RFC 3339 with `Z` or an offset, with or without a fraction; years 1700 to 2261.
 Result<Time> parse_time(std::string_view text);
 
+/// Milliseconds since 1970, rounded down.
 constexpr int64_t unix_ms(Time value) {
   return std::chrono::floor<std::chrono::milliseconds>(value).time_since_epoch().count();
 }
+/// The inverse.
 constexpr Time time_from_unix_ms(int64_t ms) { return Time(std::chrono::milliseconds(ms)); }
 
 }  // namespace gantry

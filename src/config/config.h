@@ -34,8 +34,10 @@
 
 namespace gantry::config {
 
+/// What a value must look like; sizes, durations and integers also have a range.
 enum class Type { text, path, address, url, integer, size, duration, choice };
 std::string_view to_string(Type type);
+/// Whether a value may be shown.
 enum class Secrecy { open, secret };
 
 /// One row of the table. All texts have static lifetime.
@@ -74,6 +76,7 @@ struct Setting {
   std::string origin;  ///< `--data flag`, `GANTRY_DATA`, `/home/ada/.config/gantry/config.yaml:3`, `default`
 };
 
+/// Everything that `load` reads besides the files.
 struct LoadOptions {
   /// What was given on the command line, by option name.
   std::map<std::string, std::string> flags;

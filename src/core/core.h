@@ -55,6 +55,7 @@ std::optional<Rule> rule_from_code(std::string_view code);
 /// Every rule, in the order of the table.
 std::span<const RuleText> all_rules();
 
+/// An error refuses the source; a warning does not.
 enum class Severity { error, warning };
 std::string_view to_string(Severity severity);
 
@@ -181,6 +182,7 @@ inline constexpr size_t max_resources = 1000;
 /// The value of an environment variable, nullopt if it is not set.
 using Environment = std::function<std::optional<std::string>(std::string_view name)>;
 
+/// How a source is read.
 struct ParseOptions {
   /// Where `${NAME}` and `${NAME:-default}` come from; `$$` is a dollar sign. Empty: no substitution,
   /// every dollar sign is itself. Only who loads a file substitutes (the CLI), so that a server never

@@ -61,11 +61,13 @@ inline constexpr std::string_view redacted = "[redacted]";
 /// For Boost.JSON's `value_from`.
 void tag_invoke(const boost::json::value_from_tag&, json::Value& value, const Secret&);
 
+/// How much a line matters; `off` is above all of them.
 enum class Level { debug, info, warn, error, off };
 std::string_view to_string(Level level);
 /// `invalid` names the choices.
 Result<Level> parse_level(std::string_view text);
 
+/// How a line looks: one JSON object, or text for people.
 enum class Format { json, text };
 /// `json` or `text`; `invalid` names the choices.
 Result<Format> parse_format(std::string_view text);
@@ -125,6 +127,7 @@ struct FileSinkOptions {
 /// Opens (0600, appended to). Children never inherit the descriptor.
 Result<std::unique_ptr<Sink>> file_sink(FileSinkOptions options);
 
+/// Sinks and bounds of a writer.
 struct LogOptions {
   Level level = Level::info;
   std::vector<std::unique_ptr<Sink>> sinks;

@@ -36,6 +36,7 @@ struct Span {
   friend bool operator==(const Span&, const Span&) = default;
 };
 
+/// The shape of a node. `null` is `~`, `null` or nothing at all.
 enum class Kind { null, scalar, list, map };
 /// What a scalar is in the YAML 1.2 core schema.
 enum class Type { null, boolean, integer, number, string };
@@ -88,6 +89,7 @@ struct Problem {
   Span span;
 };
 
+/// The bounds of `parse`; a text beyond one is a problem of kind `limit`.
 struct Limits {
   size_t max_bytes = size_t{1} << 20;
   size_t max_depth = 64;
