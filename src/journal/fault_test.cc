@@ -213,7 +213,7 @@ std::string name_of(const testing::TestParamInfo<FaultKind>& info) {
 }
 INSTANTIATE_TEST_SUITE_P(Kinds, FaultTest, testing::Values(FaultKind::fail, FaultKind::tear, FaultKind::cut), name_of);
 
-TEST(OutageTest, SurvivesOutagesOfManyOperationsThatBeginAnywhere) {
+TEST(FaultsInARow, SurvivesOutagesOfManyOperationsThatBeginAnywhere) {
   SystemClock clock;
   SeededRandom random(1);
   const uint64_t operations = count_operations(clock, random);

@@ -35,6 +35,7 @@ class MemoryFile final : public File {
     std::lock_guard lock(disk_.mutex_);
     if (dead()) return disk_.fail_now();
     const FaultKind fault = disk_.step();
+    if (!disk_.has_room(*node_, offset + bytes.size())) return std::unexpected(errno_error(ENOSPC, "write"));
     if (fault == FaultKind::none) disk_.write(*node_, offset, bytes);
     if (fault == FaultKind::tear || fault == FaultKind::cut) disk_.write_torn(*node_, offset, bytes);
     return fault == FaultKind::none ? Result<void>() : disk_.fail_now();
@@ -53,6 +54,7 @@ class MemoryFile final : public File {
     if (dead()) return disk_.fail_now();
     const FaultKind fault = disk_.step();
     if (fault != FaultKind::none) return disk_.fail_now();
+    if (!disk_.has_room(*node_, size)) return std::unexpected(errno_error(ENOSPC, "allocate"));
     if (size > node_->now.size()) disk_.write(*node_, node_->now.size(), std::string(size - node_->now.size(), '\0'));
     return {};
   }
@@ -183,6 +185,26 @@ uint64_t MemoryDisk::operations() const {
 bool MemoryDisk::is_cut() const {
   std::lock_guard lock(mutex_);
   return cut_;
+}
+
+void MemoryDisk::set_capacity(uint64_t bytes) {
+  std::lock_guard lock(mutex_);
+  capacity_ = bytes;
+}
+
+uint64_t MemoryDisk::used() const {
+  std::lock_guard lock(mutex_);
+  return sum_of_sizes();
+}
+
+uint64_t MemoryDisk::sum_of_sizes() const {
+  uint64_t sum = 0;
+  for (const auto& [name, node] : now_.files) sum += node->now.size();
+  return sum;
+}
+
+bool MemoryDisk::has_room(const Node& node, uint64_t new_size) const {
+  return new_size <= node.now.size() || sum_of_sizes() + new_size - node.now.size() <= capacity_;
 }
 
 FaultKind MemoryDisk::step() {

@@ -43,6 +43,9 @@ class MemoryDisk {
   /// A process's view. Many may exist, one after the other.
   std::unique_ptr<Storage> storage();
   void plan(Fault fault);
+  /// Files that would make the sum of all sizes larger fail with ENOSPC; writes inside a file do not.
+  void set_capacity(uint64_t bytes);
+  uint64_t used() const;
   uint64_t operations() const;
   bool is_cut() const;
   /// After a cut, or instead of one: handles of earlier storages are dead, unflushed data is lost or not.
@@ -80,6 +83,8 @@ class MemoryDisk {
   };
 
   FaultKind step();
+  bool has_room(const Node& node, uint64_t new_size) const;
+  uint64_t sum_of_sizes() const;
   Result<void> fail_now() const;
   void change(Change change);
   static void apply(const Change& change, Names& names);
@@ -92,6 +97,7 @@ class MemoryDisk {
   SeededRandom random_;
   SystemClock clock_;
   Fault fault_;
+  uint64_t capacity_ = ~uint64_t{0};
   uint64_t operations_ = 0;
   uint64_t generation_ = 0;  // of storages; older ones are dead
   bool cut_ = false;
