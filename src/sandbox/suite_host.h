@@ -22,6 +22,9 @@ struct DriverCase {
 
 inline void PrintTo(const DriverCase& value, std::ostream* out) { *out << value.name; }
 
+/// A daemon in a process of its own that starts one sandbox and waits to be killed: `__daemon ROOT ID`.
+int victim_daemon(const std::string& root, const std::string& id);
+
 /// A data directory of its own, an open driver and shorthands that block. The directory is 0700, as a home is.
 class SuiteHost {
  public:

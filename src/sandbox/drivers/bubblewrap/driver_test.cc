@@ -1,13 +1,19 @@
+#include <dirent.h>
 #include <poll.h>
 #include <sys/socket.h>
+#include <sys/un.h>
 #include <unistd.h>
 
 #include <csignal>
+#include <cstring>
 
 #include "sandbox/driver_suite.h"
+#include "shim/protocol.h"
 
 namespace gantry::sandbox {
 namespace {
+
+namespace fs = std::filesystem;
 
 std::unique_ptr<Driver> make(DriverParts parts, DriverOptions options) {
   return make_bubblewrap_driver(parts, std::move(options));
@@ -18,5 +24,251 @@ const DriverCase bubblewrap_case{"bubblewrap", &make};
 INSTANTIATE_TEST_SUITE_P(Bubblewrap, DriverSuite, testing::Values(bubblewrap_case),
                          [](const auto& info) { return info.param.name; });
 
+class Bubblewrap : public testing::Test {
+ protected:
+  Grade grade(const Sandbox& box, std::string_view limit) {
+    for (const AchievedLimit& achieved : box.achieved().limits)
+      if (achieved.name == limit) return achieved.grade;
+    return Grade::none;
+  }
+  size_t open_descriptors() {
+    return static_cast<size_t>(std::distance(fs::directory_iterator("/proc/self/fd"), fs::directory_iterator()));
+  }
+  SuiteHost host{bubblewrap_case};
+};
+
+TEST_F(Bubblewrap, SaysThatTheProgramWasKilledAtItsMemoryLimit) {
+  Spec spec = host.python("greedy", "kept = []\nwhile True: kept.append(bytearray(1 << 20))\n");
+  spec.limits.memory = mebibytes(64);
+  auto box = host.start(spec);
+  ExitInfo exit = host.wait(box->wait_exit());
+  if (grade(*box, "memory") == Grade::enforced) {
+    EXPECT_EQ(exit.reason, ExitReason::out_of_memory);
+    EXPECT_EQ(exit.describe(), "exit 137, out of memory at 64Mi");
+  } else {
+    // The allocation fails inside and Python ends with an exception.
+    EXPECT_EQ(exit.describe(), "exit 1");
+    EXPECT_NE(host.output(spec).find("MemoryError"), std::string::npos);
+  }
+}
+
+TEST_F(Bubblewrap, CountsTmpfsFilesAsMemory) {
+  Spec spec = host.shell("tmpfs", "head -c 100M /dev/zero > /tmp/a; head -c 100M /dev/zero > /dev/shm/b");
+  spec.limits.memory = mebibytes(64);
+  spec.limits.tmp = mebibytes(512);
+  auto box = host.start(spec);
+  ExitInfo exit = host.wait(box->wait_exit());
+  if (grade(*box, "memory") != Grade::enforced) GTEST_SKIP() << "no memory controller here";
+  EXPECT_FALSE(exit.success()) << exit.describe();
+}
+
+TEST_F(Bubblewrap, BoundsTheSizeOfTmp) {
+  Spec spec = host.shell("tmp", "for d in /tmp /dev/shm; do head -c 20M /dev/zero > $d/a; stat -c %s $d/a; done");
+  spec.limits.tmp = mebibytes(4);
+  std::string output = host.run(spec);
+  EXPECT_NE(output.find("No space left"), std::string::npos) << output;
+  EXPECT_NE(output.find("\n4194304\n"), std::string::npos) << output;
+}
+
+TEST_F(Bubblewrap, BoundsTheNumberOfProcesses) {
+  Spec spec = host.python("bomb", R"(
+import os, time
+n = 0
+try:
+    while True:
+        if os.fork() == 0: time.sleep(1000)
+        n += 1
+except BlockingIOError: print('stopped at', n)
+)");
+  spec.limits.pids = 20;
+  std::string output = host.run(spec);
+  EXPECT_TRUE(output.starts_with("stopped at 1")) << output;
+}
+
+TEST_F(Bubblewrap, SurvivesAForkBombAndAnswersBesideIt) {
+  Spec neighbour = host.python("neighbour", echo_server);
+  auto quiet = host.start(neighbour);
+  Spec spec = host.shell("forkbomb", "b() { b | b & }; b; sleep 1000");
+  auto box = host.start(spec);
+  for (int i = 0; i < 20; ++i) EXPECT_TRUE(host.get(*quiet, 8000).has_value());
+  EXPECT_TRUE(host.wait(box->stop(std::chrono::milliseconds(100))).signal != 0);
+}
+
+TEST_F(Bubblewrap, HoldsTheCpuShare) {
+  Spec spec = host.shell("spin", "while :; do :; done & while :; do :; done");
+  spec.limits.cpu = {200};
+  auto box = host.start(spec);
+  if (grade(*box, "cpu") != Grade::enforced) GTEST_SKIP() << "no cpu controller here";
+  // CPU time over wall time, from both ends of a span that the CPU time decides.
+  auto used = [&] { return host.wait(box->stats())->cpu_time; };
+  ASSERT_TRUE(SuiteHost::eventually([&] { return used() > std::chrono::milliseconds(100); }));
+  Duration before = used();
+  SteadyTime begin = host.clock.steady();
+  ASSERT_TRUE(SuiteHost::eventually([&] { return used() > before + std::chrono::milliseconds(200); }));
+  EXPECT_GT(host.clock.steady() - begin, std::chrono::milliseconds(600));
+}
+
+TEST_F(Bubblewrap, StopsAProgramWhoseWorkspaceIsTooLarge) {
+  Spec spec = host.shell("filler", "i=0; while :; do head -c 1M /dev/zero > /workspace/$i; i=$((i+1)); done");
+  spec.limits.workspace = mebibytes(32);
+  auto box = host.start(spec);
+  ExitInfo exit = host.wait(box->wait_exit());
+  EXPECT_EQ(exit.reason, ExitReason::workspace);
+  EXPECT_EQ(exit.describe(), "workspace above 32Mi");
+}
+
+TEST_F(Bubblewrap, CountsFilesInDirectoriesThatTheProgramHides) {
+  Spec spec = host.shell("hidden",
+                         "mkdir /workspace/h; head -c 8M /dev/zero > /workspace/h/a; chmod 0 /workspace/h; sleep 1000");
+  spec.limits.workspace = mebibytes(9);
+  auto box = host.start(spec);
+  EXPECT_TRUE(SuiteHost::eventually([&] { return host.wait(box->stats())->workspace >= mebibytes(8); }));
+}
+
+TEST_F(Bubblewrap, LeavesNothingBehind) {
+  host.wait(host.start(host.shell("first", "exit 0"))->wait_exit());
+  size_t before = open_descriptors();
+  for (int i = 0; i < 20; ++i) {
+    Spec spec = host.shell("leak", "exit 0");
+    if (i % 2 == 1) spec.command = {"no-such-program"};
+    auto started = host.try_start(spec);
+    if (started) host.wait((*started)->wait_exit());
+  }
+  EXPECT_TRUE(SuiteHost::eventually([&] { return open_descriptors() <= before; })) << open_descriptors() - before;
+}
+
+TEST_F(Bubblewrap, StartsAgainAfterTheSpawnProcessWasKilled) {
+  Spec survivor = host.python("survivor", echo_server);
+  auto box = host.start(survivor);
+  ASSERT_TRUE(host.get(*box, 8000).has_value());
+  // Our only child that is called so.
+  pid_t spawner = 0;
+  for (const auto& entry : fs::directory_iterator("/proc")) {
+    auto stat = os::read_file(entry.path() / "stat", kibibytes(4));
+    if (stat && stat->find("(gantry-spawn)") != std::string::npos &&
+        stat->find(fmt::format(") S {} ", getpid())) != std::string::npos)
+      spawner = static_cast<pid_t>(std::stol(entry.path().filename()));
+  }
+  ASSERT_GT(spawner, 0);
+  ::kill(spawner, SIGKILL);
+  EXPECT_TRUE(host.get(*box, 8000).has_value());
+  EXPECT_TRUE(SuiteHost::eventually([&] {
+    auto started = host.try_start(host.shell("again", "exit 0"));
+    return started && host.wait((*started)->wait_exit()).success();
+  }));
+  EXPECT_EQ(host.wait(box->stop(std::chrono::seconds(5))).describe(), "signal 15 (SIGTERM)");
+}
+
+TEST_F(Bubblewrap, FindsSandboxesOfADaemonThatWasKilled) {
+  host.driver->close();
+  Spec spec = host.python("orphan", echo_server);
+  os::SpawnOptions how;
+  how.program = "/proc/self/exe";
+  how.arguments = {"sandbox_test", "__daemon", host.root.string(), spec.id.to_string()};
+  auto daemon = os::spawn_process(how);
+  ASSERT_TRUE(daemon.has_value()) << daemon.error().reason();
+  ASSERT_TRUE(host.wait_for_output(spec, "ready"));
+  ASSERT_TRUE(os::signal_process(daemon->pidfd, SIGKILL).has_value());
+  ASSERT_TRUE(os::wait_process(daemon->pidfd).has_value());
+  host.open();
+  auto recovered = host.wait(host.driver->recover({{spec.id, spec.instance_dir}}, std::chrono::seconds(10)));
+  ASSERT_EQ(recovered.attached.size(), 1u);
+  auto answer = host.get(*recovered.attached[0], 8000);
+  ASSERT_TRUE(answer.has_value()) << answer.error().reason();
+  EXPECT_NE(answer->find("hello from orphan"), std::string::npos);
+  EXPECT_EQ(host.wait(recovered.attached[0]->stop(std::chrono::seconds(5))).describe(), "signal 15 (SIGTERM)");
+}
+
+TEST_F(Bubblewrap, IsNotDeceivedByAStrangerOnItsControlSocket) {
+  Spec spec = host.python("victim", echo_server);
+  auto box = host.start(spec);
+  box.reset();
+  host.reopen();
+  // Says hello as the instance, from another process: this one.
+  os::Fd stranger(::socket(AF_UNIX, SOCK_SEQPACKET | SOCK_CLOEXEC, 0));
+  sockaddr_un address{};
+  address.sun_family = AF_UNIX;
+  (host.options.run_dir / shim::control_name).native().copy(address.sun_path, sizeof address.sun_path - 1);
+  ASSERT_EQ(::connect(stranger.get(), reinterpret_cast<sockaddr*>(&address), sizeof address), 0);
+  shim::Message hello{};
+  hello.version = shim::protocol_version;
+  hello.type = shim::MessageType::hello;
+  std::memcpy(hello.hello.instance, spec.id.bytes().data(), 16);
+  os::Fd socket(::socket(AF_INET, SOCK_STREAM, 0));
+  const int fds[] = {socket.get()};
+  ASSERT_TRUE(os::send_packet(stranger, {reinterpret_cast<const char*>(&hello), sizeof hello}, fds).has_value());
+  auto recovered = host.wait(host.driver->recover({{spec.id, spec.instance_dir}}, std::chrono::seconds(10)));
+  ASSERT_EQ(recovered.attached.size(), 1u);
+  auto answer = host.get(*recovered.attached[0], 8000);
+  ASSERT_TRUE(answer.has_value());
+  EXPECT_NE(answer->find("hello from victim"), std::string::npos);
+  os::Packet packet;
+  auto arrival = os::receive_packet(stranger, sizeof(shim::Message), packet);
+  EXPECT_TRUE(!arrival || *arrival == os::Arrival::end) << "the stranger was welcomed";
+}
+
+TEST_F(Bubblewrap, RunsEachSandboxWithAUidOfItsOwn) {
+  auto one = host.start(host.shell("one", "sleep 1000"));
+  auto two = host.start(host.shell("two", "sleep 1000"));
+  auto uid = [](const Sandbox& box) { return os::identify_process(box.pid())->uid; };
+  EXPECT_NE(uid(*one), 0u);
+  EXPECT_EQ(uid(*one), one->achieved().uid);
+  if (one->achieved().rootless)
+    EXPECT_EQ(uid(*one), getuid());
+  else
+    EXPECT_NE(uid(*one), uid(*two));
+}
+
+TEST_F(Bubblewrap, HandsAWorkspaceOverToTheNextUid) {
+  Spec spec = host.shell("keeper", "mkdir -p /workspace/d; echo x > /workspace/d/f; cat /workspace/d/f");
+  host.run(spec);
+  if (getuid() != 0) GTEST_SKIP() << "an ordinary user has one uid";
+  fs::path kept = spec.workspace_dir;
+  auto taker = host.start(host.shell("taker", "sleep 1000"));
+  // Its uid is taken now: the next owner of the workspace is another.
+  auto holder = host.start([&] {
+    Spec first = host.shell("holder", "sleep 1000");
+    first.workspace_dir = kept;
+    return first;
+  }());
+  Spec next = host.shell("next", "echo y >> /workspace/d/f; cat /workspace/d/f");
+  next.workspace_dir = kept;
+  EXPECT_EQ(host.run(next), "x\ny\n");
+}
+
+TEST_F(Bubblewrap, StartsManyAtOnce) {
+  constexpr int many = 30;
+  std::vector<std::shared_ptr<Sandbox>> boxes;
+  for (int i = 0; i < many; ++i) boxes.push_back(host.start(host.shell("crowd", "sleep 1000")));
+  for (auto& box : boxes) {
+    ASSERT_NE(box, nullptr);
+    EXPECT_EQ(host.wait(box->stop(Duration{})).signal, SIGKILL);
+  }
+}
+
 }  // namespace
+
+// A daemon of its own process, for a test that kills it.
+int victim_daemon(const std::string& root, const std::string& id) {
+  SystemClock clock;
+  SystemRandom random;
+  DriverOptions options;
+  options.run_dir = fs::path(root) / "run";
+  for (const char* name : {"instances", "workspaces", "apps"}) options.shared_dirs.push_back(fs::path(root) / name);
+  auto driver = make_bubblewrap_driver({clock, random}, options);
+  if (!driver->open()) return 1;
+  Spec spec;
+  spec.id = *InstanceId::parse(id);
+  spec.name = "orphan";
+  spec.command = {"/usr/bin/python3", "-u", "main.py"};
+  spec.app_dir = fs::path(root) / "apps" / id;
+  spec.instance_dir = fs::path(root) / "instances" / id;
+  spec.workspace_dir = fs::path(root) / "workspaces" / id;
+  IoThreads threads(1);
+  threads.start();
+  auto box = asio::co_spawn(threads.context(0), driver->start(spec), asio::use_future).get();
+  if (!box) return 1;
+  for (;;) ::pause();
+}
+
 }  // namespace gantry::sandbox
