@@ -179,13 +179,12 @@ Task<void> Connection::linger() {
 }
 
 std::string Connection::peer() const {
-  error_code error;
-  auto address = stream_->native().remote_endpoint(error);
-  if (error) return "";
-  if (address.protocol().family() != AF_INET && address.protocol().family() != AF_INET6) return "unix";
   asio::ip::tcp::endpoint ip;
-  ip.resize(address.size());
-  std::memcpy(ip.data(), address.data(), address.size());
+  auto size = static_cast<socklen_t>(ip.capacity());
+  // SAFETY: the kernel fills at most `size` bytes.
+  if (::getpeername(stream_->fd(), reinterpret_cast<sockaddr*>(ip.data()), &size) != 0) return "";
+  if (ip.data()->sa_family != AF_INET && ip.data()->sa_family != AF_INET6) return "unix";
+  ip.resize(size);
   return Endpoint{ip.address().to_string(), ip.port()}.to_string();
 }
 

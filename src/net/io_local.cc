@@ -1,5 +1,7 @@
 #include "net/io_local.h"
 
+#include <sys/epoll.h>
+
 #include <algorithm>
 #include <array>
 
@@ -8,6 +10,7 @@ namespace {
 
 constexpr size_t max_spare_small = 256;  // 1 MiB for each thread
 constexpr size_t max_spare_large = 16;   // 1 MiB for each thread
+constexpr size_t max_events = 128;       // in one batch; then other work of the thread gets its turn
 
 }  // namespace
 
@@ -19,14 +22,62 @@ void Timed::set_wake(SteadyTime at) {
   if (at < local_.next_sweep_) local_.wake_by(at);
 }
 
+// SAFETY of the casts: services of this kind are only made by `of`, which passes an io_context.
 IoLocal::IoLocal(asio::execution_context& context)
     : service(context),
-      // SAFETY: services of this kind are only made by `of`, which passes an io_context.
-      timer_(std::make_unique<Timer>(static_cast<asio::io_context&>(context))) {}
+      epoll_(std::make_unique<Descriptor>(static_cast<asio::io_context&>(context))),
+      timer_(std::make_unique<Timer>(static_cast<asio::io_context&>(context))) {
+  int fd = ::epoll_create1(EPOLL_CLOEXEC);
+  GANTRY_CHECK(fd >= 0);
+  epoll_->assign(fd);
+}
 
 IoLocal& IoLocal::of(const Executor& executor) { return asio::use_service<IoLocal>(executor.context()); }
 
-void IoLocal::shutdown() { timer_.reset(); }
+void IoLocal::shutdown() {
+  timer_.reset();
+  epoll_.reset();
+}
+
+Result<void> IoLocal::watch(int fd, Watched& watched) {
+  epoll_event event{.events = EPOLLIN | EPOLLOUT | EPOLLRDHUP | EPOLLET, .data = {.ptr = &watched}};
+  // SAFETY: the kernel copies the event; `watched` calls unwatch before it dies.
+  if (::epoll_ctl(epoll_->native_handle(), EPOLL_CTL_ADD, fd, &event) != 0) return fail_errno("watch a socket");
+  ++watched_;
+  if (!awaiting_) await_events();
+  return {};
+}
+
+void IoLocal::unwatch(int fd) {
+  if (epoll_ == nullptr) return;  // the io_context is going away
+  // SAFETY: a descriptor that is still open and was added.
+  ::epoll_ctl(epoll_->native_handle(), EPOLL_CTL_DEL, fd, nullptr);
+  // A pending wait would keep an io_context running that has nothing else to do.
+  if (--watched_ == 0) epoll_->cancel();
+}
+
+void IoLocal::await_events() {
+  awaiting_ = true;
+  epoll_->async_wait(Descriptor::wait_read, [this](const boost::system::error_code& error) {
+    awaiting_ = false;
+    if (!error) dispatch_events();
+    if (watched_ > 0 && !awaiting_) await_events();
+  });
+}
+
+void IoLocal::dispatch_events() {
+  std::array<epoll_event, max_events> events;
+  // SAFETY: the array has that many elements.
+  int count = ::epoll_wait(epoll_->native_handle(), events.data(), static_cast<int>(events.size()), 0);
+  std::span<epoll_event> batch(events.data(), static_cast<size_t>(std::max(count, 0)));
+  // SAFETY: every pointer was given to `watch`, and `unwatch` removes its events from epoll.
+  auto of = [](const epoll_event& event) { return static_cast<Watched*>(event.data.ptr); };
+  for (const epoll_event& event : batch) of(event)->hold();
+  for (const epoll_event& event : batch) {
+    of(event)->on_ready(event.events);
+    of(event)->let_go();
+  }
+}
 
 void IoLocal::link(Timed& timed) {
   timed.next_ = first_;

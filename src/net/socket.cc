@@ -3,8 +3,8 @@
 #include <netinet/in.h>
 #include <netinet/tcp.h>
 #include <sys/socket.h>
+#include <unistd.h>
 
-#include <boost/asio/connect.hpp>
 #include <boost/asio/ip/tcp.hpp>
 #include <boost/asio/local/stream_protocol.hpp>
 #include <charconv>
@@ -15,7 +15,6 @@ namespace gantry::net {
 namespace {
 
 using Resolver = asio::ip::basic_resolver<asio::ip::tcp, Executor>;
-using AnyEndpoint = asio::generic::stream_protocol::endpoint;
 
 Result<uint16_t> parse_port(std::string_view text) {
   uint16_t port = 0;
@@ -33,25 +32,22 @@ Error too_late(const Endpoint& endpoint) {
   return Error(Code::timeout, fmt::format("connect to {}: no answer in time", endpoint.to_string()));
 }
 
-Task<Result<Socket>> connect_stream(StreamRef stream, AnyEndpoint address, Endpoint endpoint, SteadyTime deadline) {
-  stream->set_deadline(deadline);
-  auto [error] = co_await stream->native().async_connect(address, use_tuple);
-  stream->set_deadline(SteadyTime::max());
-  if (error) {
-    Error failure = stream->failure(error, "connect");
-    if (failure.code() == Code::timeout) co_return std::unexpected(too_late(endpoint));
-    co_return std::unexpected(unreachable(endpoint, error.message()));
-  }
-  error_code ignored;
-  stream->native().set_option(asio::ip::tcp::no_delay(true), ignored);  // fails on Unix sockets, which need none
-  co_return Socket(stream.get());
+/// Takes over the descriptor in all cases.
+Task<Result<Socket>> connect_fd(int fd, AnyAddress address, Endpoint endpoint, SteadyTime deadline) {
+  int on = 1;
+  // SAFETY: a plain option; fails on Unix sockets, which need none.
+  ::setsockopt(fd, IPPROTO_TCP, TCP_NODELAY, &on, sizeof on);
+  auto stream = co_await Stream::connect(fd, address, deadline);
+  if (stream.has_value()) co_return Socket(stream->get());
+  if (stream.error().code() == Code::timeout) co_return std::unexpected(too_late(endpoint));
+  co_return std::unexpected(unreachable(endpoint, stream.error().reason()));
 }
 
-Result<StreamRef> new_stream(Executor executor, int family) {
-  // SAFETY: a plain socket; `adopt` takes it over in all cases.
+Result<int> new_socket(int family) {
+  // SAFETY: a plain socket; `connect_fd` takes it over.
   int fd = ::socket(family, SOCK_STREAM | SOCK_NONBLOCK | SOCK_CLOEXEC, 0);
   if (fd < 0) return fail_errno("make a socket");
-  return Stream::adopt(executor, fd);
+  return fd;
 }
 
 Task<Result<std::vector<asio::ip::tcp::endpoint>>> resolve(Endpoint endpoint, SteadyTime deadline) {
@@ -71,19 +67,18 @@ Task<Result<std::vector<asio::ip::tcp::endpoint>>> resolve(Endpoint endpoint, St
 }
 
 Task<Result<Socket>> connect_plain(Endpoint endpoint, SteadyTime deadline) {
-  Executor executor = co_await asio::this_coro::executor;
   if (!endpoint.unix_path.empty()) {
     if (endpoint.unix_path.size() >= sizeof(sockaddr_un::sun_path))
       co_return fail(Code::invalid, "the socket path '{}' is longer than the system allows", endpoint.unix_path);
-    GANTRY_CO_TRY(StreamRef stream, new_stream(executor, AF_UNIX));
+    GANTRY_CO_TRY(int fd, new_socket(AF_UNIX));
     asio::local::stream_protocol::endpoint address(endpoint.unix_path);
-    co_return co_await connect_stream(stream, AnyEndpoint(address), endpoint, deadline);
+    co_return co_await connect_fd(fd, AnyAddress(address), endpoint, deadline);
   }
   GANTRY_CO_TRY(auto addresses, co_await resolve(endpoint, deadline));
   Result<Socket> last = std::unexpected(unreachable(endpoint, "the name has no address"));
   for (const auto& address : addresses) {
-    GANTRY_CO_TRY(StreamRef stream, new_stream(executor, address.protocol().family()));
-    last = co_await connect_stream(stream, AnyEndpoint(address), endpoint, deadline);
+    GANTRY_CO_TRY(int fd, new_socket(address.protocol().family()));
+    last = co_await connect_fd(fd, AnyAddress(address), endpoint, deadline);
     if (last.has_value() || last.error().code() == Code::timeout) break;
   }
   co_return last;
@@ -194,13 +189,14 @@ Task<Result<Socket>> connect(Endpoint endpoint, ConnectOptions options) {
 }
 
 Task<Result<Socket>> connect_socket(int fd, Endpoint endpoint, SteadyTime deadline) {
-  Executor executor = co_await asio::this_coro::executor;
-  GANTRY_CO_TRY(StreamRef stream, Stream::adopt(executor, fd));
   error_code error;
   auto address = asio::ip::make_address(endpoint.host, error);
-  if (error) co_return fail(Code::invalid, "'{}' is not a numeric address", endpoint.host);
-  AnyEndpoint target{asio::ip::tcp::endpoint(address, endpoint.port)};
-  co_return co_await connect_stream(stream, target, std::move(endpoint), deadline);
+  if (error) {
+    ::close(fd);
+    co_return fail(Code::invalid, "'{}' is not a numeric address", endpoint.host);
+  }
+  AnyAddress target(asio::ip::tcp::endpoint(address, endpoint.port));
+  co_return co_await connect_fd(fd, target, std::move(endpoint), deadline);
 }
 
 Task<void> join_both(Task<void> first, Task<void> second) {

@@ -1,6 +1,9 @@
 #include "net/stream.h"
 
+#include <fcntl.h>
+#include <sys/epoll.h>
 #include <sys/socket.h>
+#include <unistd.h>
 
 #include <boost/asio/buffer.hpp>
 #include <boost/asio/error.hpp>
@@ -11,6 +14,9 @@ namespace gantry::net {
 namespace {
 
 constexpr size_t joined_record_bytes = 16'000;  // just below the largest TLS record
+constexpr int max_inline_reads = 16;
+
+error_code system_error(int number) { return {number, boost::system::system_category()}; }
 
 }  // namespace
 
@@ -40,55 +46,136 @@ size_t Gather::bytes() const {
   return sum;
 }
 
-/// The completion of the read in flight: holds the stream, so that it outlives the operation.
+/// The completion of a TLS read: holds the stream, so that it outlives the operation.
 struct Stream::ReadHandler {
   StreamRef stream;
-  void operator()(const error_code& error, size_t bytes) { stream->on_read(error, bytes); }
+  void operator()(const error_code& error, size_t bytes) { stream->on_tls_read(error, bytes); }
 };
 
-Stream::Stream(Executor executor, NativeSocket socket) : Timed(IoLocal::of(executor)), socket_(std::move(socket)) {}
-Stream::~Stream() = default;
+Stream::Stream(Executor executor, int fd) : Timed(IoLocal::of(executor)), fd_(fd), executor_(executor) {}
+
+Stream::~Stream() {
+  reading_ = false;  // nobody is left to be told
+  close();
+}
+
+Result<void> Stream::watch() {
+  GANTRY_TRY_VOID(local_.watch(fd_, *this));
+  watching_ = true;
+  return {};
+}
+
+void Stream::unwatch() {
+  if (std::exchange(watching_, false)) local_.unwatch(fd_);
+}
 
 Result<StreamRef> Stream::adopt(Executor executor, int fd) {
+  StreamRef stream(new Stream(executor, fd));
+  // SAFETY: flags of a descriptor that we own now.
+  if (::fcntl(fd, F_SETFL, O_NONBLOCK) != 0) return fail_errno("adopt a socket");
+  GANTRY_TRY_VOID(stream->watch());
+  return stream;
+}
+
+Task<Result<StreamRef>> Stream::connect(int fd, AnyAddress address, SteadyTime deadline) {
+  StreamRef stream(new Stream(co_await asio::this_coro::executor, fd));
+  // SAFETY: a complete address of that size, on a non-blocking descriptor that we own now.
+  bool failed = ::fcntl(fd, F_SETFL, O_NONBLOCK) != 0 || ::connect(fd, address.data(), static_cast<socklen_t>(address.size())) != 0;
+  if (failed && errno != EINPROGRESS) co_return fail_errno("connect");
+  // Watched only now: epoll calls a socket that does not even try to connect hung up.
+  GANTRY_CO_TRY_VOID(stream->watch());
+  if (!failed) co_return stream;
+  if (error_code error = co_await stream->wait_writable(deadline))
+    co_return std::unexpected(stream->failure(error, "connect"));
+  int number = 0;
+  socklen_t size = sizeof number;
+  // SAFETY: the option is an int.
+  if (::getsockopt(fd, SOL_SOCKET, SO_ERROR, &number, &size) != 0) co_return fail_errno("connect");
+  if (number != 0) co_return std::unexpected(errno_error(number, "connect"));
+  co_return stream;
+}
+
+void Stream::use_tls(std::unique_ptr<TlsLayer> tls) {
+  unwatch();
   sockaddr_storage address{};
   socklen_t size = sizeof address;
-  // SAFETY: the kernel fills at most `size` bytes; an unconnected socket still tells its family.
-  if (::getsockname(fd, reinterpret_cast<sockaddr*>(&address), &size) != 0) {
-    auto failed = fail_errno("adopt a socket");
-    ::close(fd);
-    return failed;
-  }
-  NativeSocket socket(executor);
-  error_code error;
-  socket.assign(asio::generic::stream_protocol(address.ss_family, 0), fd, error);
-  if (error) {
-    ::close(fd);
-    return fail(Code::unavailable, "adopt a socket: {}", error.message());
-  }
-  socket.native_non_blocking(true, error);
-  if (error) return fail(Code::unavailable, "adopt a socket: {}", error.message());
-  return StreamRef(new Stream(executor, std::move(socket)));
+  // SAFETY: the kernel fills at most `size` bytes.
+  ::getsockname(fd_, reinterpret_cast<sockaddr*>(&address), &size);
+  error_code ignored;
+  tls->socket.assign(asio::generic::stream_protocol(address.ss_family, 0), fd_, ignored);
+  tls_ = std::move(tls);
 }
 
 void Stream::start_read(char* into, size_t size) {
   GANTRY_CHECK(!reading_ && !has_outcome_);
   reading_ = true;
-  asio::mutable_buffer buffer(into, size);
-  if (tls_ != nullptr)
-    tls_->ssl.async_read_some(buffer, ReadHandler{this});
-  else
-    socket_.async_read_some(buffer, ReadHandler{this});
+  if (tls_ != nullptr) {
+    tls_->ssl.async_read_some(asio::mutable_buffer(into, size), ReadHandler{this});
+    return;
+  }
+  target_ = {into, size};
+  if (!open() || (readable_ && inline_reads_ == 0)) {
+    wake_later();
+  } else if (readable_) {
+    --inline_reads_;
+    try_read();
+  }
 }
 
-void Stream::on_read(const error_code& error, size_t bytes) {
+/// True if the read in flight has ended.
+bool Stream::try_read() {
+  ssize_t got;
+  do {
+    // SAFETY: the target is memory of the reader that started the read, and is kept until it ends.
+    got = ::recv(fd_, target_.data(), target_.size(), MSG_DONTWAIT);
+  } while (got < 0 && errno == EINTR);
+  if (got < 0 && (errno == EAGAIN || errno == EWOULDBLOCK)) {
+    readable_ = false;
+    return false;
+  }
+  // A short read has emptied the kernel's buffer: the next bytes come with a new edge.
+  readable_ = ending_ || static_cast<size_t>(std::max<ssize_t>(got, 0)) == target_.size();
+  outcome_ = got < 0 ? ReadOutcome{0, system_error(errno)} : ReadOutcome{static_cast<size_t>(got), {}};
   reading_ = false;
   has_outcome_ = true;
-  outcome_ = {bytes, error == asio::error::eof ? error_code() : error};
-  // A TLS peer that cuts the line without a goodbye is not at a clean end: keeps its error.
+  return true;
+}
+
+void Stream::deliver() {
   if (reader_)
     reader_.resume();
   else if (listener_ != nullptr)
     listener_->on_stream_event();
+}
+
+/// The caller holds a reference.
+void Stream::on_ready(uint32_t events) {
+  inline_reads_ = max_inline_reads;
+  if ((events & (EPOLLIN | EPOLLRDHUP | EPOLLHUP | EPOLLERR)) != 0) readable_ = true;
+  if ((events & (EPOLLRDHUP | EPOLLHUP | EPOLLERR)) != 0) ending_ = true;
+  if ((events & (EPOLLOUT | EPOLLHUP | EPOLLERR)) != 0) writer_.resume();
+  if (!reading_ || tls_ != nullptr) return;
+  if (!open()) {
+    reading_ = false;
+    has_outcome_ = true;
+    outcome_ = {0, asio::error::operation_aborted};
+    deliver();
+  } else if (readable_ && try_read()) {
+    deliver();
+  }
+}
+
+/// Goes on from the loop of the thread: never inside the call that closed the stream or started the read.
+void Stream::wake_later() {
+  asio::post(executor_, [stream = StreamRef(this)] { stream->on_ready(stream->open() ? 0 : EPOLLOUT); });
+}
+
+void Stream::on_tls_read(const error_code& error, size_t bytes) {
+  reading_ = false;
+  has_outcome_ = true;
+  // A TLS peer that cuts the line without a goodbye is not at a clean end: that keeps its error.
+  outcome_ = {bytes, error == asio::error::eof ? error_code() : error};
+  deliver();
 }
 
 Stream::ReadOutcome Stream::take_outcome() {
@@ -113,17 +200,12 @@ void Stream::on_deadline(SteadyTime now) {
   StreamRef keep(this);
   if (now >= all_by_ || now >= write_by_) {
     timed_out_ = true;
-    read_by_ = write_by_ = all_by_ = SteadyTime::max();
-    error_code ignored;
-    socket_.close(ignored);  // what is in flight ends with operation_aborted
+    close();
     return;
   }
   read_by_ = SteadyTime::max();
   update_wake();
-  if (reader_)
-    reader_.resume();
-  else if (listener_ != nullptr)
-    listener_->on_stream_event();
+  deliver();
 }
 
 Result<bool> Stream::write_now(Gather& gather) {
@@ -134,25 +216,25 @@ Result<bool> Stream::write_now(Gather& gather) {
     message.msg_iov = parts.data();
     message.msg_iovlen = parts.size();
     // SAFETY: a non-blocking send of memory that the caller keeps alive; no SIGPIPE.
-    ssize_t sent = ::sendmsg(socket_.native_handle(), &message, MSG_NOSIGNAL | MSG_DONTWAIT);
+    ssize_t sent = ::sendmsg(fd_, &message, MSG_NOSIGNAL | MSG_DONTWAIT);
     if (sent >= 0) {
       gather.advance(static_cast<size_t>(sent));
     } else if (errno == EAGAIN || errno == EWOULDBLOCK) {
       return false;
     } else if (errno != EINTR) {
-      return std::unexpected(failure(error_code(errno, boost::system::system_category()), "write"));
+      return std::unexpected(failure(system_error(errno), "write"));
     }
   }
   return true;
 }
 
-Task<error_code> Stream::wait_writable(Duration idle) {
-  write_by_ = after(local_.now(), idle);
+Task<error_code> Stream::wait_writable(SteadyTime deadline) {
+  write_by_ = deadline;
   update_wake();
-  auto [error] = co_await socket_.async_wait(NativeSocket::wait_write, use_tuple);
+  co_await until_resumed(writer_);
   write_by_ = SteadyTime::max();
   update_wake();
-  co_return error;
+  co_return open() ? error_code() : error_code(asio::error::operation_aborted);
 }
 
 Task<Result<void>> Stream::write(Gather gather, Duration idle) {
@@ -161,7 +243,8 @@ Task<Result<void>> Stream::write(Gather gather, Duration idle) {
   for (;;) {
     GANTRY_CO_TRY(bool done, write_now(gather));
     if (done) co_return Result<void>();
-    if (error_code error = co_await wait_writable(idle)) co_return std::unexpected(failure(error, "write"));
+    if (error_code error = co_await wait_writable(after(local_.now(), idle)))
+      co_return std::unexpected(failure(error, "write"));
   }
 }
 
@@ -185,10 +268,8 @@ Task<Result<void>> Stream::write_tls(Gather gather, Duration idle) {
   co_return Result<void>();
 }
 
-void Stream::shutdown_send() {
-  error_code ignored;
-  socket_.shutdown(NativeSocket::shutdown_send, ignored);
-}
+// SAFETY: our own descriptor; a failure means that the peer was faster.
+void Stream::shutdown_send() { ::shutdown(fd_, SHUT_WR); }
 
 Task<void> Stream::close_cleanly(Duration patience) {
   StreamRef keep(this);
@@ -200,15 +281,24 @@ Task<void> Stream::close_cleanly(Duration patience) {
 }
 
 void Stream::close() {
-  error_code ignored;
-  socket_.close(ignored);
+  if (!open()) return;
   read_by_ = write_by_ = all_by_ = SteadyTime::max();
+  if (tls_ != nullptr) {
+    error_code ignored;
+    tls_->socket.close(ignored);  // what is in flight ends with operation_aborted
+  } else {
+    unwatch();
+    ::close(fd_);
+    if (reading_ || writer_) wake_later();
+  }
+  fd_ = -1;
 }
 
 void Stream::abort() {
-  error_code ignored;
-  // Linger 0 makes close send RST: the peer must not take what it got for a whole message.
-  socket_.set_option(asio::socket_base::linger(true, 0), ignored);
+  if (!open()) return;
+  // SAFETY: linger 0 makes close send RST: the peer must not take what it got for a whole message.
+  linger now{.l_onoff = 1, .l_linger = 0};
+  ::setsockopt(fd_, SOL_SOCKET, SO_LINGER, &now, sizeof now);
   close();
 }
 

@@ -8,7 +8,6 @@
 #include <sys/uio.h>
 
 #include <array>
-#include <boost/asio/basic_stream_socket.hpp>
 #include <boost/asio/deferred.hpp>
 #include <boost/asio/generic/stream_protocol.hpp>
 #include <boost/smart_ptr/intrusive_ptr.hpp>
@@ -21,7 +20,7 @@
 
 namespace gantry::net {
 
-using NativeSocket = asio::basic_stream_socket<asio::generic::stream_protocol, Executor>;
+using AnyAddress = asio::generic::stream_protocol::endpoint;
 using boost::system::error_code;
 
 struct TlsLayer;  // tls.h
@@ -92,7 +91,7 @@ class StreamListener {
   ~StreamListener() = default;
 };
 
-class Stream final : private Timed {
+class Stream final : private Timed, private Watched {
  public:
   /// How the read in flight ended. `bytes` 0 and no error: the peer's clean end.
   struct ReadOutcome {
@@ -100,11 +99,14 @@ class Stream final : private Timed {
     error_code error;
   };
 
-  Stream(Executor executor, NativeSocket socket);
+  Stream(Executor executor, int fd);
   ~Stream();
+  /// Takes over a connected socket, also when it fails.
   static Result<boost::intrusive_ptr<Stream>> adopt(Executor executor, int fd);
-  Executor executor() { return socket_.get_executor(); }
-  NativeSocket& native() { return socket_; }
+  /// Takes over an unconnected one and connects it.
+  static Task<Result<boost::intrusive_ptr<Stream>>> connect(int fd, AnyAddress address, SteadyTime deadline);
+  Executor executor() const { return executor_; }
+  int fd() const { return fd_; }
   IoLocal& local() { return local_; }
 
   // Reading.
@@ -136,7 +138,7 @@ class Stream final : private Timed {
   Task<void> close_cleanly(Duration patience);
   void close();
   void abort();
-  bool open() const { return socket_.is_open(); }
+  bool open() const { return fd_ >= 0; }
 
   Task<Result<void>> handshake_server(std::shared_ptr<TlsServer> tls, SteadyTime deadline);
   Task<Result<void>> handshake_client(std::shared_ptr<TlsClient> tls, std::string host, SteadyTime deadline);
@@ -154,23 +156,39 @@ class Stream final : private Timed {
   }
   struct ReadHandler;
 
-  void on_read(const error_code& error, size_t bytes);
+  void hold() override { intrusive_ptr_add_ref(this); }
+  void let_go() override { intrusive_ptr_release(this); }
+  void on_ready(uint32_t events) override;
   void on_deadline(SteadyTime now) override;
+  Result<void> watch();
+  void unwatch();
+  bool try_read();
+  void deliver();
+  void on_tls_read(const error_code& error, size_t bytes);
+  void wake_later();
   void update_wake();
   Task<Result<void>> write_tls(Gather gather, Duration idle);
-  Task<error_code> wait_writable(Duration idle);
+  Task<error_code> wait_writable(SteadyTime deadline);
+  void use_tls(std::unique_ptr<TlsLayer> tls);
 
   uint32_t references_ = 0;  // one thread: no atomics
+  int fd_ = -1;
+  int inline_reads_ = 0;     // how many reads may still complete before other streams get their turn
+  bool watching_ = false;
+  bool readable_ = false;    // the kernel may have bytes
+  bool ending_ = false;      // the peer has ended or broken it: a short read is not the last
   bool reading_ = false;
   bool has_outcome_ = false;
   bool timed_out_ = false;
   ReadOutcome outcome_;
+  std::span<char> target_;
   ParkedCoroutine reader_;
+  ParkedCoroutine writer_;
   StreamListener* listener_ = nullptr;
   SteadyTime read_by_ = SteadyTime::max();
   SteadyTime write_by_ = SteadyTime::max();
   SteadyTime all_by_ = SteadyTime::max();
-  NativeSocket socket_;
+  Executor executor_;
   std::unique_ptr<TlsLayer> tls_;
   Buffer kept_;
 };

@@ -72,7 +72,7 @@ Result<std::shared_ptr<TlsClient>> load_tls_client(const TlsClientOptions& optio
 }
 
 Task<Result<void>> Stream::handshake_server(std::shared_ptr<TlsServer> tls, SteadyTime deadline) {
-  tls_ = std::make_unique<TlsLayer>(socket_, std::move(tls));
+  use_tls(std::make_unique<TlsLayer>(executor_, std::move(tls)));
   set_deadline(deadline);
   auto [error] = co_await tls_->ssl.async_handshake(asio::ssl::stream_base::server, use_tuple);
   set_deadline(SteadyTime::max());
@@ -82,7 +82,7 @@ Task<Result<void>> Stream::handshake_server(std::shared_ptr<TlsServer> tls, Stea
 
 Task<Result<void>> Stream::handshake_client(std::shared_ptr<TlsClient> tls, std::string host, SteadyTime deadline) {
   bool verify = tls->verify == TlsClientOptions::Verify::peer_and_name;
-  tls_ = std::make_unique<TlsLayer>(socket_, std::move(tls));
+  use_tls(std::make_unique<TlsLayer>(executor_, std::move(tls)));
   error_code ignored;
   asio::ip::make_address(host, ignored);
   bool is_address = !ignored;

@@ -1,6 +1,7 @@
 // TLS on a stream. Private to net/: the one place that includes asio::ssl.
 #pragma once
 
+#include <boost/asio/basic_stream_socket.hpp>
 #include <boost/asio/ssl/context.hpp>
 #include <boost/asio/ssl/stream.hpp>
 
@@ -21,13 +22,14 @@ class TlsClient {
   TlsClientOptions::Verify verify;
 };
 
+/// Asio's TLS wants Asio's socket: the stream gives up its descriptor to it.
 struct TlsLayer {
-  TlsLayer(NativeSocket& socket, std::shared_ptr<TlsServer> server)
-      : owner(server), ssl(socket, server->context) {}
-  TlsLayer(NativeSocket& socket, std::shared_ptr<TlsClient> client)
-      : owner(client), ssl(socket, client->context) {}
+  using Socket = asio::basic_stream_socket<asio::generic::stream_protocol, Executor>;
+  template <class Side>
+  TlsLayer(Executor executor, std::shared_ptr<Side> side) : owner(side), socket(executor), ssl(socket, side->context) {}
   std::shared_ptr<void> owner;
-  asio::ssl::stream<NativeSocket&> ssl;
+  Socket socket;
+  asio::ssl::stream<Socket&> ssl;
   std::string joined;  // small pieces become one TLS record
 };
 
