@@ -31,10 +31,15 @@ class SuiteHost {
   explicit SuiteHost(const DriverCase& driver_case);
   ~SuiteHost();
 
-  /// Runs a task on the I/O thread and waits for it.
+  /// Runs a task on the I/O thread.
+  template <class T>
+  std::future<T> begin(Task<T> task) {
+    return asio::co_spawn(threads_.context(0), std::move(task), asio::use_future);
+  }
+  /// The same, and waits for it.
   template <class T>
   T wait(Task<T> task) {
-    return asio::co_spawn(threads_.context(0), std::move(task), asio::use_future).get();
+    return begin(std::move(task)).get();
   }
 
   /// A spec with small limits; `script` is what Python runs as /app/main.py.

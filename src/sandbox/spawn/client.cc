@@ -9,6 +9,8 @@ namespace {
 
 // Where the spawn process finds its end of the socket.
 constexpr int control_number = 3;
+constexpr auto end_patience = std::chrono::seconds(1);
+constexpr auto end_poll = std::chrono::milliseconds(1);
 
 }  // namespace
 
@@ -48,6 +50,7 @@ Task<void> Client::run() {
     } else {
       co_await receive(control_);
       lose();
+      co_await end_process();
     }
     if (!closing_) co_await sleep_for(options_.restart_after);
   }
@@ -95,15 +98,20 @@ void Client::take(const json::Value& message) {
 void Client::lose() {
   is_ready_ = false;
   control_.reset();
-  if (process_.pidfd) {
-    // It may hang rather than be dead; either way it is not to be trusted with the next request.
-    static_cast<void>(os::signal_process(process_.pidfd, SIGKILL));
-    static_cast<void>(os::wait_process(process_.pidfd));
-  }
-  process_ = {};
   for (auto& [serial, call] : calls_) call->answered.open();
   starting_.clear();
   ended_early_.clear();
+}
+
+// The end of the connection tells it to go; one that hangs is killed.
+Task<void> Client::end_process() {
+  for (SteadyTime deadline = clock_.steady() + end_patience; clock_.steady() < deadline;) {
+    if (os::process_ended(process_.pidfd).value_or(true)) break;
+    co_await sleep_for(end_poll);
+  }
+  static_cast<void>(os::signal_process(process_.pidfd, SIGKILL));
+  static_cast<void>(os::wait_process(process_.pidfd));
+  process_ = {};
 }
 
 void Client::close() {

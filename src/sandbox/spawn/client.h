@@ -55,6 +55,7 @@ class Client {
   Task<void> receive(std::shared_ptr<WatchedFd> control);
   void take(const json::Value& message);
   void lose();
+  Task<void> end_process();
   Task<Result<json::Value>> call(json::Object message, std::vector<os::Fd> fds);
 
   Executor executor_;

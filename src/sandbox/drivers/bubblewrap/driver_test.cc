@@ -238,12 +238,17 @@ TEST_F(Bubblewrap, HandsAWorkspaceOverToTheNextUid) {
 
 TEST_F(Bubblewrap, StartsManyAtOnce) {
   constexpr int many = 30;
+  std::vector<std::future<Result<std::shared_ptr<Sandbox>>>> starts;
+  for (int i = 0; i < many; ++i) starts.push_back(host.begin(host.driver->start(host.shell("crowd", "sleep 1000"))));
+  std::vector<std::future<ExitInfo>> stops;
   std::vector<std::shared_ptr<Sandbox>> boxes;
-  for (int i = 0; i < many; ++i) boxes.push_back(host.start(host.shell("crowd", "sleep 1000")));
-  for (auto& box : boxes) {
-    ASSERT_NE(box, nullptr);
-    EXPECT_EQ(host.wait(box->stop(Duration{})).signal, SIGKILL);
+  for (auto& start : starts) {
+    auto box = start.get();
+    ASSERT_TRUE(box.has_value()) << box.error().reason();
+    boxes.push_back(*box);
+    stops.push_back(host.begin(boxes.back()->stop(Duration{})));
   }
+  for (auto& stop : stops) EXPECT_NE(stop.get().signal, 0);
 }
 
 }  // namespace
