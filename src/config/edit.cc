@@ -11,6 +11,7 @@ std::unexpected<Error> by_hand(const std::filesystem::path& file) {
               file.string());
 }
 
+// A file and what it means; no root for an empty one.
 struct Document {
   std::string text;
   std::optional<yaml::Node> root;
@@ -47,6 +48,8 @@ size_t byte_of(std::string_view text, const yaml::Span& span) {
   return at;
 }
 
+// The text of a value is replaced where it stands, so indentation and comments stay. A first guess: the
+// caller proves the result.
 std::string with_value(const Document& document, std::string_view name, std::string_view value) {
   std::string text = document.text;
   std::string written = yaml::quote_if_needed(value);
@@ -65,6 +68,7 @@ std::string with_value(const Document& document, std::string_view name, std::str
   return text.replace(first, byte_of(text, end) - first, written);
 }
 
+// The whole line, with the comment behind the value, which spoke of it.
 std::string without_key(const Document& document, const yaml::Entry& entry) {
   std::string text = document.text;
   size_t first = start_of_line(text, entry.key_span.line);

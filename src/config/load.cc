@@ -20,6 +20,7 @@ class Loader {
       settings_.push_back({&option, expand(option, option.fallback), Level::fallback, "default"});
   }
 
+  // Mistakes are collected; only a file that cannot be read at all ends the load.
   Result<> read_file(const std::filesystem::path& file, Level level) {
     GANTRY_TRY(auto text, read_text(file));
     if (!text) return {};
@@ -76,12 +77,14 @@ class Loader {
     return false;
   }
 
+  // `~/` is for files and variables that no shell has seen.
   std::string expand(const Option& option, std::string_view value) const {
     if (option.type != Type::path || home_.empty()) return std::string(value);
     if (value == "~") return home_;
     return value.starts_with("~/") ? home_ + std::string(value.substr(1)) : std::string(value);
   }
 
+  // A later call is a higher level. A wrong value leaves the one below in place: the load fails anyway.
   void set(const Option& option, std::string_view value, Level level, std::string origin) {
     if (auto checked = check_value(option, value); !checked) {
       mistakes_.push_back(fmt::format("{}: {}: {}", origin, option.name, checked.error().reason()));

@@ -144,6 +144,7 @@ Result<> check_choice(const Option& option, std::string_view value) {
   return fail(Code::invalid, "'{}' is none of {}", value.substr(0, 64), fmt::join(words, ", "));
 }
 
+// Names are not resolved here: that is I/O, and `gantry up` says what it could not bind.
 // host:port, where the host may be an IPv6 address in brackets.
 Result<> check_address(std::string_view value) {
   size_t colon = value.rfind(':');
@@ -158,6 +159,7 @@ Result<> check_address(std::string_view value) {
   return fail(Code::invalid, "'{}' is not an address such as 127.0.0.1:8081 or [::1]:8081", value.substr(0, 64));
 }
 
+// Only what every URL of a server has; the HTTP client parses the rest.
 Result<> check_url(std::string_view value) {
   std::string_view rest = value;
   for (std::string_view scheme : {"http://", "https://"})

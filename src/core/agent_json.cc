@@ -63,6 +63,7 @@ std::string yaml_scalar(const json::Value& value) {
   return text ? yaml::quote_if_needed(escape_dollars({text->data(), text->size()})) : json::serialize(value);
 }
 
+// Block style, two spaces, in the order of the JSON: what a person would write.
 void append_yaml(std::string& out, const json::Object& object, size_t indent) {
   for (const auto& member : object) {
     out.append(indent, ' ');
@@ -121,6 +122,7 @@ bool Persistence::covers(std::string_view method) const {
 }
 
 std::string_view flag_of(std::string_view field) {
+  // `spec.env.KEY` and `metadata.labels.team` belong to the flag of their map.
   for (const FlagRow& row : flag_rows) {
     bool inside = field.starts_with(row.field) && field.size() > row.field.size() && field[row.field.size()] == '.';
     if (field == row.field || inside) return row.flag;
@@ -128,6 +130,7 @@ std::string_view flag_of(std::string_view field) {
   return {};
 }
 
+// Every field is written, defaults too: a stored revision must not change when a default does.
 json::Object spec_json(const AgentSpec& spec) {
   json::Object object;
   object["command"] = array_of(spec.command);

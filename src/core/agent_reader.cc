@@ -10,14 +10,18 @@ namespace {
 using namespace std::chrono_literals;
 
 // The ranges of SPEC section 3. Lower ends are what can work at all, upper ends catch typing errors.
+// Port 0 would let the kernel pick, but the program is told its port.
 constexpr Range<uint32_t> port_range{1, 65535};
+// No replica at all is a way to stop: requests are accepted and wait.
 constexpr Range<uint32_t> replica_range{0, 1000};
 constexpr Range<uint32_t> concurrency_range{1, 100'000};
+// The shim, the program and a few threads of its runtime.
 constexpr Range<uint32_t> pid_range{8, 4'194'304};
 constexpr Range<uint32_t> probe_retry_range{1, 100};
 constexpr Range<uint32_t> attempt_range{1, 1000};
 constexpr Range<Bytes> memory_range{mebibytes(4), gibibytes(16 * 1024)};
 constexpr Range<Bytes> disk_range{kibibytes(64), gibibytes(16 * 1024)};
+// cpu.cfs_quota_us takes no less than 1 ms in 100 ms.
 constexpr Range<MilliCpu> cpu_range{{10}, {1'024'000}};
 constexpr Range<Duration> probe_interval_range{100ms, 24h};
 constexpr Range<Duration> probe_timeout_range{10ms, 10min};
@@ -33,6 +37,7 @@ constexpr size_t max_labels = 64;
 
 // What an agent can be; this version runs the first.
 constexpr std::string_view kinds[] = {"command", "image", "model", "flow"};
+// Fields of the language that ask for something this version cannot do.
 constexpr std::string_view later_fields[] = {
     "instructions", "input",   "output",  "tools",    "permissions", "limits", "memory",   "net",
     "depends_on",   "volumes", "secrets", "triggers", "budget",      "rootfs", "webhooks", "schedule"};
@@ -42,6 +47,7 @@ constexpr Choice<Backoff::Policy> policies[] = {{"exponential", Backoff::Policy:
                                                 {"linear", Backoff::Policy::linear},
                                                 {"fixed", Backoff::Policy::fixed}};
 
+// A token of RFC 9110 5.6.2, narrowed to what methods look like in practice.
 bool is_method(std::string_view text) {
   return !text.empty() && text.size() <= 32 &&
          std::ranges::all_of(text, [](char c) { return (c >= 'A' && c <= 'Z') || c == '-' || c == '_'; });
@@ -54,6 +60,7 @@ std::string to_upper(std::string_view text) {
   return out;
 }
 
+// `also` is what may stand between letters and digits.
 bool is_label_text(std::string_view text, std::string_view also) {
   auto alphanumeric = [](char c) { return (c >= 'a' && c <= 'z') || (c >= 'A' && c <= 'Z') || (c >= '0' && c <= '9'); };
   if (text.empty() || text.size() > 63 || !alphanumeric(text.front()) || !alphanumeric(text.back())) return false;
@@ -72,6 +79,7 @@ std::string proposed_name(std::string_view text) {
   return out;
 }
 
+// Each label is checked by itself, so that one bad key hides no other.
 void read_labels(Reading& reading, Fields& metadata, std::map<std::string, std::string>& labels) {
   const yaml::Entry* entry = metadata.take("labels");
   if (!entry) return;
@@ -173,6 +181,7 @@ bool AgentReader::read_kind(Fields& fields, const yaml::Span& place) {
   return false;
 }
 
+// A list is taken as it is; a text is split like a shell does. Nothing is expanded in either.
 void AgentReader::read_command(Fields& fields, AgentSpec& out) {
   const yaml::Entry* entry = fields.take("command");
   if (!entry) return;
@@ -205,6 +214,7 @@ void AgentReader::read_command(Fields& fields, AgentSpec& out) {
   out.command = std::move(words);
 }
 
+// Whether the directory exists is a question for who packs it: no I/O here.
 void AgentReader::read_workdir(Fields& fields, AgentSpec& out) {
   std::string text;
   const yaml::Node* node = fields.read_text("workdir", text);
@@ -221,6 +231,7 @@ void AgentReader::read_workdir(Fields& fields, AgentSpec& out) {
   out.workdir = text;
 }
 
+// PORT and GANTRY_* are what the runtime promises to the program, so they cannot be taken.
 void AgentReader::read_env(Fields& fields, AgentSpec& out) {
   const yaml::Entry* entry = fields.take("env");
   if (!entry) return;
@@ -275,6 +286,7 @@ void AgentReader::read_health(Fields& fields, AgentSpec& out) {
   health.finish();
 }
 
+// An endpoint alone means HTTP; a kind that says otherwise is a contradiction and not a preference.
 void AgentReader::check_probe(const Fields& health, Health& out, const yaml::Node* kind, const yaml::Node* endpoint) {
   std::string kind_path = health.path_of("kind");
   std::string path = health.path_of("endpoint");
@@ -299,6 +311,7 @@ void AgentReader::read_persistence(Fields& fields, AgentSpec& out) {
   Fields persistence(reading_, entry->value, fields.path_of("persistence"), entry->key_span);
   persistence.read_boolean("enabled", out.persistence.enabled);
   read_methods(persistence, out.persistence);
+  // Agentainer had one word where `retry` has four fields; both may be given, `retry` wins.
   if (dialect_ == Dialect::deployment)
     persistence.read_choice("retryPolicy", out.persistence.retry.backoff.policy, policies);
   read_retry(persistence, out.persistence.retry);
@@ -333,6 +346,7 @@ void AgentReader::read_methods(Fields& persistence, Persistence& out) {
     else
       methods.push_back(method);
   }
+  // Sorted and without doubles, so that equal sets have equal canonical text.
   std::ranges::sort(methods);
   auto doubles = std::ranges::unique(methods);
   methods.erase(doubles.begin(), doubles.end());
@@ -346,6 +360,7 @@ void AgentReader::read_retry(Fields& persistence, Retry& out) {
   Fields retry(reading_, entry->value, path, entry->key_span);
   retry.read_choice("policy", out.backoff.policy, policies);
   retry.read_integer("max", out.max, attempt_range);
+  // Compared after both are read: a default may be one side of the contradiction.
   const yaml::Node* initial = retry.read_duration("initial", out.backoff.initial, retry_initial_range);
   const yaml::Node* cap = retry.read_duration("cap", out.backoff.cap, retry_cap_range);
   if ((initial || cap) && out.backoff.cap < out.backoff.initial)

@@ -190,9 +190,10 @@ struct ParseOptions {
   Environment environment = {};
 };
 
-/// The result of `parse_resources`: `agents` is complete only if there is no error.
+/// What a source describes and what is wrong with it. Deploy nothing of it if `has_errors`.
 struct Parsed {
-  /// In the order of the source. Also holds agents whose own part is free of errors.
+  /// In the order of the source: the agents whose own part is free of errors; none at all if the text
+  /// itself is wrong (GS01xx).
   std::vector<AgentSpec> agents;
   /// In the order of the source.
   std::vector<Diagnostic> diagnostics;

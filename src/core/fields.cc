@@ -83,6 +83,7 @@ void Fields::require(std::string_view key, std::string_view help) {
                   std::string(help));
 }
 
+// The help depends on what people usually mean by the value that they wrote.
 void Fields::report_type(std::string_view key, const yaml::Node& node, std::string_view expected) {
   std::string help;
   if (node.kind == yaml::Kind::scalar && node.quoted && expected != "text") help = "remove the quotes";
@@ -122,6 +123,7 @@ const yaml::Node* Fields::scalar_of(std::string_view key, std::string_view expec
   return nullptr;
 }
 
+// An unquoted 12 or true is refused: the writer may have meant the number, and the reader cannot know.
 const yaml::Node* Fields::read_text(std::string_view key, std::string& out) {
   const yaml::Node* node = scalar_of(key, "text");
   if (!node) return nullptr;
@@ -133,6 +135,8 @@ const yaml::Node* Fields::read_text(std::string_view key, std::string& out) {
   return node;
 }
 
+// "8000" in quotes is text. Only what came out of a substitution may be taken for a number anyway, since
+// `"${PORT}"` must be quoted inside { }.
 const yaml::Node* Fields::read_integer(std::string_view key, uint32_t& out, Range<uint32_t> range) {
   const yaml::Node* node = scalar_of(key, "an integer");
   if (!node) return nullptr;
@@ -221,6 +225,7 @@ const yaml::Node* Fields::read_cpu(std::string_view key, MilliCpu& out, Range<Mi
   return node;
 }
 
+// Such a field is known, so it gets its own message, but it is never proposed to anybody.
 void Fields::refuse_later(std::string_view key) {
   known_.emplace(key);
   const yaml::Entry* entry = node_.find(key);

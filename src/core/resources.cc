@@ -12,6 +12,7 @@ constexpr std::string_view later_kinds[] = {"Workflow", "Flow",   "Tool",    "Pl
                                             "Policy",   "Secret", "Trigger", "ModelRoute"};
 constexpr std::string_view versions[] = {"gantry/v1", "agentainer/v1"};
 
+// What is wrong with the text is ours to explain, so it gets codes of this table.
 Rule rule_of(yaml::Problem::What what) {
   switch (what) {
     case yaml::Problem::What::syntax:
@@ -26,6 +27,7 @@ Rule rule_of(yaml::Problem::What what) {
   return Rule::GS0101;
 }
 
+// Reads documents one after the other and remembers the names that are taken.
 class ResourceReader {
  public:
   explicit ResourceReader(Reading& reading) : reading_(reading) {}
@@ -74,6 +76,7 @@ class ResourceReader {
     return kind;
   }
 
+  // Metadata and spec are read even if the version is wrong: all mistakes in one pass.
   void read_agent(Fields& resource, const std::string& version) {
     size_t before = reading_.mistakes;
     if (version == "agentainer/v1")
@@ -91,6 +94,7 @@ class ResourceReader {
     keep(std::move(agent), name_place(resource), "metadata.name", before);
   }
 
+  // A deployment is no resource of its own here: it stands for its agents, which inherit its labels.
   void read_deployment(Fields& resource) {
     std::string name;
     std::map<std::string, std::string> labels;
@@ -126,6 +130,7 @@ class ResourceReader {
     }
   }
 
+  // Where the name stands, for the report about a second agent with it.
   static yaml::Span name_place(Fields& resource) {
     const yaml::Entry* metadata = resource.take("metadata");
     const yaml::Entry* name = metadata ? metadata->value.find("name") : nullptr;

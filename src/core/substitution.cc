@@ -58,6 +58,7 @@ std::optional<std::string> Substitution::reference(const yaml::Node& scalar, std
   return value;
 }
 
+// One pass from left to right; what is put in is not looked at again.
 void Substitution::apply_to_scalar(yaml::Node& scalar) {
   std::string_view rest = scalar.text;
   std::string out;

@@ -63,6 +63,7 @@ std::optional<bool> convert_bool(const Value& value) {
 template <class Convert>
 using Converted = typename std::invoke_result_t<Convert, const Value&>::value_type;
 
+// The one path of all getters: find, convert, or say what was expected and what is there.
 template <class Convert>
 Result<Converted<Convert>> get_as(const Value& value, std::string_view path, std::string_view expected,
                                   Convert convert) {
@@ -73,6 +74,7 @@ Result<Converted<Convert>> get_as(const Value& value, std::string_view path, std
   return std::move(*converted);
 }
 
+// `_or` getters treat null like a missing member, as JavaScript clients send it.
 bool absent(const Value& value, std::string_view path) {
   const Value* found = find(value, path);
   return !found || found->is_null();

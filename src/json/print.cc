@@ -54,6 +54,7 @@ bool utf16_less(std::string_view a, std::string_view b) {
   return left < right;
 }
 
+// RFC 8785 3.2.2.2: the short escapes where JSON has them, \\u00xx for other controls.
 void append_escaped(std::string& out, char c) {
   switch (c) {
     case '"':
@@ -148,6 +149,7 @@ void append_compact(std::string& out, const Value& value) {
 
 // ---- Pretty ----
 
+// Recursion is as deep as the document, which `parse` bounds.
 void append_pretty(std::string& out, const Value& value, size_t indent) {
   std::string inner(indent + 2, ' ');
   if (const Object* object = value.if_object(); object && !object->empty()) {
@@ -175,6 +177,7 @@ void append_pretty(std::string& out, const Value& value, size_t indent) {
 
 // ---- Canonical ----
 
+// RFC 8785: no white space, sorted members, numbers and strings as ECMAScript prints them.
 class Canonicalizer {
  public:
   Result<> append(const Value& value) {

@@ -76,6 +76,7 @@ struct detail::LogState {
     filled.notify_one();
   }
 
+  // Takes everything that waits at once, so that a burst costs one write for each sink.
   void run() {
     std::unique_lock lock(mutex);
     while (true) {
@@ -92,6 +93,7 @@ struct detail::LogState {
     }
   }
 
+  // Without the lock: sinks may be slow, callers must not notice.
   void deliver(const std::vector<Line>& batch, uint64_t lost) {
     std::string json, text;
     for (const Line& line : batch) {
@@ -133,6 +135,7 @@ struct detail::LogState {
 
 bool Logger::enabled(Level level) const { return state_ && level >= state_->level.load(std::memory_order_relaxed); }
 
+// Fixed fields are rendered once, in both formats, because children outlive the question which is wanted.
 Logger Logger::with_fields(std::initializer_list<Field> fields) const {
   if (!state_) return *this;
   Logger child = *this;
@@ -173,6 +176,7 @@ LogWriter::~LogWriter() { stop(); }
 Logger LogWriter::logger() const { return Logger(state_); }
 void LogWriter::set_level(Level level) { state_->level = level; }
 
+// Lines that were dropped are not waited for: they never entered the queue.
 void LogWriter::flush() {
   std::unique_lock lock(state_->mutex);
   uint64_t wanted = state_->pushed;

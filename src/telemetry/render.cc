@@ -25,6 +25,7 @@ std::string json_value(const Field& field, size_t max_text) {
   return fmt::format("{}", std::get<uint64_t>(field.value));
 }
 
+// Plain where a person can tell where the value ends, else quoted as in JSON.
 std::string text_value(const Field& field, size_t max_text) {
   std::string_view text;
   if (const auto* view = std::get_if<std::string_view>(&field.value))

@@ -1,24 +1,11 @@
-#include <fcntl.h>
 #include <sys/stat.h>
 #include <unistd.h>
 
-#include <cerrno>
-
+#include "os/os.h"
 #include "telemetry/telemetry.h"
 
 namespace gantry::telemetry {
 namespace {
-
-Result<> write_all(int fd, std::string_view text) {
-  while (!text.empty()) {
-    // SAFETY: reads at most text.size() bytes of text, which lives during the call.
-    ssize_t written = ::write(fd, text.data(), text.size());
-    if (written < 0 && errno == EINTR) continue;
-    if (written < 0) return fail_errno("write log");
-    text.remove_prefix(static_cast<size_t>(written));
-  }
-  return {};
-}
 
 std::string_view color_of(std::string_view line) {
   // A text line is the time (24 characters), a space and the level.
@@ -47,32 +34,36 @@ std::string colored(std::string_view lines) {
   return out;
 }
 
+// Colours are added here and not by the renderer: one rendering serves several text sinks.
 class StderrSink final : public Sink {
  public:
-  StderrSink(Format format, Color color) : format_(format), color_(color) {}
+  StderrSink(Format format, Color color) : stderr_(STDERR_FILENO), format_(format), color_(color) {}
+  // Standard error belongs to the process and stays open.
+  ~StderrSink() override { (void)stderr_.release(); }
   Result<> write(std::string_view lines) override {
     bool plain = color_ == Color::off || format_ == Format::json;
-    return write_all(STDERR_FILENO, plain ? std::string(lines) : colored(lines));
+    return os::write_all(stderr_, plain ? lines : std::string_view(colored(lines)));
   }
   Format format() const override { return format_; }
 
  private:
+  os::Fd stderr_;
   Format format_;
   Color color_;
 };
 
+// Not spdlog's rotating file: its descriptor is not close-on-exec in Debian's build, and every sandbox
+// would inherit the log.
 class FileSink final : public Sink {
  public:
   explicit FileSink(FileSinkOptions options) : options_(std::move(options)) {}
-  ~FileSink() override { close(); }
 
   Result<> open() {
-    // SAFETY: O_CLOEXEC, so that no agent ever inherits the log; O_APPEND, so that a second writer
-    // does not write over the first.
-    fd_ = ::open(options_.path.c_str(), O_WRONLY | O_CREAT | O_APPEND | O_CLOEXEC | O_NOCTTY, 0600);
-    if (fd_ < 0) return fail_errno("open " + options_.path.string());
+    // O_APPEND, so that a second writer does not write over the first.
+    GANTRY_TRY(fd_, os::open_file(options_.path, O_WRONLY | O_CREAT | O_APPEND | O_NOCTTY, 0600));
     struct stat status{};
-    size_ = ::fstat(fd_, &status) == 0 ? static_cast<uint64_t>(status.st_size) : 0;
+    // SAFETY: fills a struct of ours.
+    size_ = ::fstat(fd_.get(), &status) == 0 ? static_cast<uint64_t>(status.st_size) : 0;
     return {};
   }
 
@@ -81,7 +72,7 @@ class FileSink final : public Sink {
     while (!lines.empty()) {
       GANTRY_TRY_VOID(make_room(lines));
       std::string_view part = lines.substr(0, part_size(lines));
-      GANTRY_TRY_VOID(write_all(fd_, part));
+      GANTRY_TRY_VOID(os::write_all(fd_, part));
       size_ += part.size();
       lines.remove_prefix(part.size());
     }
@@ -101,14 +92,14 @@ class FileSink final : public Sink {
 
   Result<> make_room(std::string_view lines) {
     size_t first_line = std::min(lines.find('\n'), lines.size() - 1) + 1;
-    if (fd_ >= 0 && (size_ == 0 || first_line <= room())) return {};
-    if (fd_ >= 0) rotate();
+    if (fd_ && (size_ == 0 || first_line <= room())) return {};
+    if (fd_) rotate();
     return open();
   }
 
   // x.2 → x.3, x.1 → x.2, x → x.1; the oldest is written over.
   void rotate() {
-    close();
+    fd_.reset();
     auto numbered = [&](uint32_t n) {
       return n == 0 ? options_.path.string() : fmt::format("{}.{}", options_.path.string(), n);
     };
@@ -116,13 +107,8 @@ class FileSink final : public Sink {
     if (options_.keep == 0) ::unlink(options_.path.c_str());
   }
 
-  void close() {
-    if (fd_ >= 0) ::close(fd_);
-    fd_ = -1;
-  }
-
   FileSinkOptions options_;
-  int fd_ = -1;
+  os::Fd fd_;
   uint64_t size_ = 0;
 };
 

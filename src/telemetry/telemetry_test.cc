@@ -249,7 +249,7 @@ TEST(FileSink, GoesOnWithTheFileThatIsThereAndIsPrivate) {
 TEST(FileSink, SaysWhyItCannotOpen) {
   auto sink = file_sink({.path = "/nowhere/at/all/server.log"});
   ASSERT_FALSE(sink.has_value());
-  EXPECT_EQ(sink.error().reason(), "open /nowhere/at/all/server.log: No such file or directory");
+  EXPECT_EQ(sink.error().reason(), "open '/nowhere/at/all/server.log': No such file or directory");
 }
 
 TEST(Secret, IsRedactedInLogsFmtAndJson) {

@@ -77,6 +77,7 @@ size_t skip_properties(std::string_view text, size_t position) {
   return position;
 }
 
+// Keeps the lists and maps that are open on a stack; a finished node goes into the one below.
 class TreeBuilder final : public YAML::EventHandler {
  public:
   TreeBuilder(std::string_view text, const Limits& limits, Parsed& parsed)
@@ -163,6 +164,7 @@ class TreeBuilder final : public YAML::EventHandler {
     return "";
   }
 
+  // From the first to the last character on the first line; yaml-cpp knows only where a token starts.
   Span scalar_span(const YAML::Mark& mark, const std::string& value) {
     size_t start = skip_properties(text_, static_cast<size_t>(std::max(mark.pos, 0)));
     Span span = locator_.at(start);
@@ -249,6 +251,7 @@ class TreeBuilder final : public YAML::EventHandler {
     }
   }
 
+  // A refused key also drops its value, and the parse goes on.
   void take_key(Frame& frame, Node node) {
     frame.has_key = true;
     frame.drop_value = true;

@@ -138,6 +138,7 @@ std::string_view kind_name(const Node& node) {
   return "text";
 }
 
+// Booleans and numbers become plain scalars again, which `type` resolves to the same type.
 Node from_json(const json::Value& value) {
   Node node;
   if (const json::Object* object = value.if_object()) {
