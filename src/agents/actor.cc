@@ -412,7 +412,8 @@ InstanceView Actor::view_of(const SupervisedInstance& instance) const {
 void Actor::publish() {
   auto next = std::make_shared<Published>();
   next->orders = orders_done_;
-  next->settled = supervisor_.settled();
+  // A removal has not ended before its rows and files are gone.
+  next->settled = gone_ || (supervisor_.settled() && record_.intent != Intent::remove);
   next->gone = gone_;
   next->agent = {.id = id_,
                  .name = record_.name,

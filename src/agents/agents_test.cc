@@ -1,0 +1,586 @@
+// Agents as a whole: the real store, files and threads; programs from a script.
+#include "agents/agents.h"
+
+#include <gtest/gtest.h>
+
+#include <fstream>
+#include <future>
+#include <thread>
+
+#include "agents/probe.h"
+#include "agents/records.h"
+#include "agents/sandbox_for_test.h"
+
+namespace gantry::agents {
+namespace {
+
+namespace fs = std::filesystem;
+using std::chrono::milliseconds;
+using std::chrono::seconds;
+
+class Recorder final : public Listener {
+ public:
+  void available(const std::shared_ptr<Route>&) override { ++available_calls; }
+  void died(const std::shared_ptr<Route>&, InstanceId) override { ++died_calls; }
+  void removed(const std::shared_ptr<Route>&) override { ++removed_calls; }
+  std::atomic<int> available_calls = 0, died_calls = 0, removed_calls = 0;
+};
+
+class AgentsTest : public testing::Test {
+ protected:
+  void SetUp() override {
+    std::string pattern = (fs::temp_directory_path() / "gantry-agents-XXXXXX").string();
+    // SAFETY: mkdtemp(3) writes into the string, which has its length already.
+    ASSERT_NE(::mkdtemp(pattern.data()), nullptr);
+    data_ = pattern;
+    threads_.start();
+    const store::Migrations schema[] = {migrations()};
+    database_ = store::open_sqlite(data_ / "store.db", schema).value();
+    open();
+  }
+  void TearDown() override {
+    if (agents_ != nullptr) agents_->stop(AtStop::stop_instances);
+    agents_.reset();
+    tasks_.join();
+    database_.reset();
+    EXPECT_TRUE(os::remove_tree(data_).has_value());
+  }
+
+  void open() {
+    Options options;
+    options.data = data_;
+    options.restart.initial = milliseconds(2);
+    options.restart.cap = milliseconds(20);
+    options.startup_probe_min = milliseconds(1);
+    options.startup_probe_max = milliseconds(5);
+    options.max_replicas = 8;
+    options.log_lines_at_once = 4;
+    agents_ =
+        std::make_unique<Agents>(Parts{*database_, driver_, threads_, blocking_, clock_, random_, logger_}, options);
+    agents_->add_listener(recorder_);
+    auto started = agents_->start();
+    ASSERT_TRUE(started.has_value()) << started.error().reason();
+  }
+  void restart_daemon(AtStop at_stop) {
+    agents_->stop(at_stop);
+    agents_.reset();
+    open();
+  }
+
+  template <class T>
+  T run(Task<T> task) {
+    std::promise<T> promise;
+    auto future = promise.get_future();
+    EXPECT_TRUE(tasks_.spawn(threads_.executor(0), keep(std::move(task), promise)));
+    return future.get();
+  }
+  template <class T>
+  static Task<void> keep(Task<T> task, std::promise<T>& promise) {
+    promise.set_value(co_await std::move(task));
+  }
+
+  static core::AgentSpec spec(std::string name = "bot") {
+    core::AgentSpec spec;
+    spec.name = std::move(name);
+    spec.command = {"python3", "app.py"};
+    spec.health.grace = seconds(20);
+    return spec;
+  }
+  Result<Deployed> try_deploy(core::AgentSpec spec) { return run(agents_->deploy(scope_, std::move(spec))); }
+  Deployed deploy(core::AgentSpec spec) {
+    auto deployed = try_deploy(std::move(spec));
+    EXPECT_TRUE(deployed.has_value()) << (deployed.has_value() ? "" : deployed.error().reason());
+    return deployed.value();
+  }
+  AgentView apply(Verb verb) {
+    auto view = run(agents_->apply(scope_, "bot", verb, {.wait = seconds(20)}));
+    EXPECT_TRUE(view.has_value()) << (view.has_value() ? "" : view.error().reason());
+    return view.value();
+  }
+  AgentView view(std::string_view name = "bot") { return agents_->get(scope_, name).value(); }
+  std::shared_ptr<Route> route(std::string_view name = "bot") { return agents_->find(scope_, name); }
+  std::shared_ptr<ScriptedSandbox> box(size_t index = 0) { return driver_.box(view().instances.at(index).id); }
+
+  /// Waits until `condition()`; fails after half a minute.
+  template <class Condition>
+  ::testing::AssertionResult eventually(Condition condition) {
+    const SteadyTime deadline = clock_.steady() + seconds(30);
+    while (!condition()) {
+      if (clock_.steady() > deadline) return ::testing::AssertionFailure() << "not within 30 s";
+      std::this_thread::yield();
+    }
+    return ::testing::AssertionSuccess();
+  }
+  ::testing::AssertionResult becomes(AgentStatus status) {
+    return eventually([&] { return view().status == status; });
+  }
+  Deployed deploy_and_wait(core::AgentSpec spec) {
+    Deployed deployed = deploy(std::move(spec));
+    EXPECT_TRUE(becomes(AgentStatus::running));
+    return deployed;
+  }
+
+  fs::path data_;
+  const Scope scope_ = Scope::standard();
+  SystemClock clock_;
+  SystemRandom random_;
+  telemetry::Logger logger_;
+  IoThreads threads_{2};
+  BlockingPool blocking_{2, 1000};
+  TaskGroup tasks_;
+  Recorder recorder_;
+  ScriptedDriver driver_{clock_};
+  std::unique_ptr<store::Database> database_;
+  std::unique_ptr<Agents> agents_;
+};
+
+TEST_F(AgentsTest, DeploysAnAgentThatBecomesReadyAndTakesRequests) {
+  Deployed deployed = deploy_and_wait(spec());
+  EXPECT_EQ(deployed.outcome, Deployed::Outcome::created);
+  EXPECT_EQ(deployed.agent.revision_number, 1u);
+  const AgentView now = view();
+  EXPECT_EQ(now.ready, 1u);
+  ASSERT_EQ(now.instances.size(), 1u);
+  EXPECT_EQ(now.instances[0].status, InstanceStatus::ready);
+  EXPECT_EQ(now.instances[0].isolation.user, "uid 200001");
+  EXPECT_EQ(route()->availability(), Availability::ready);
+  auto lease = route()->try_acquire(OnNone::give_up);
+  ASSERT_TRUE(lease.has_value());
+  EXPECT_TRUE(run(lease->target().dial()).has_value());
+  EXPECT_EQ(view().instances[0].in_flight, 1u);
+}
+
+TEST_F(AgentsTest, GivesTheProgramItsEnvironmentFilesAndLimits) {
+  core::AgentSpec wanted = spec();
+  wanted.env = {{"LOG_LEVEL", "info"}, {"GANTRY_REPLICA", "mine"}};
+  wanted.port = 9000;
+  wanted.resources.memory = mebibytes(64);
+  deploy_and_wait(wanted);
+  const sandbox::Spec& got = box()->spec;
+  const std::map<std::string, std::string> env(got.env.begin(), got.env.end());
+  EXPECT_EQ(env.at("PORT"), "9000");
+  EXPECT_EQ(env.at("LOG_LEVEL"), "info");
+  EXPECT_EQ(env.at("GANTRY_REPLICA"), "mine") << "the spec wins";
+  EXPECT_EQ(env.at("GANTRY_INSTANCE"), got.id.to_string());
+  EXPECT_EQ(got.limits.memory, mebibytes(64));
+  EXPECT_EQ(got.workspace_dir, data_ / "workspaces" / view().id.to_string() / "0");
+  EXPECT_TRUE(fs::is_directory(got.workspace_dir.parent_path()));
+  EXPECT_TRUE(got.app_dir.empty());
+}
+
+TEST_F(AgentsTest, TellsAnUnchangedSpecFromAChangedOne) {
+  const Deployed first = deploy_and_wait(spec());
+  const Deployed same = deploy(spec());
+  EXPECT_EQ(same.outcome, Deployed::Outcome::unchanged);
+  EXPECT_EQ(same.agent.revision, first.agent.revision);
+  core::AgentSpec slower = spec();
+  slower.timeout = seconds(7);
+  const Deployed changed = deploy(slower);
+  EXPECT_EQ(changed.outcome, Deployed::Outcome::updated);
+  EXPECT_EQ(changed.agent.revision_number, 2u);
+  EXPECT_NE(changed.agent.revision, first.agent.revision);
+  EXPECT_EQ(route()->spec()->timeout, seconds(7));
+  EXPECT_EQ(driver_.starts(), 1) << "a timeout is no reason to restart a program";
+}
+
+TEST_F(AgentsTest, RollsOutAChangedProgramBeforeTheOldOneEnds) {
+  deploy_and_wait(spec());
+  const InstanceId old = view().instances[0].id;
+  const auto old_box = box();
+  auto lease = route()->try_acquire(OnNone::give_up);
+  core::AgentSpec changed = spec();
+  changed.env = {{"A", "1"}};
+  deploy(changed);
+  ASSERT_TRUE(eventually([&] { return driver_.starts() == 2; }));
+  ASSERT_TRUE(eventually([&] {
+    auto other = route()->try_acquire(OnNone::give_up);
+    return other.has_value() && other->target().instance() != old;
+  }));
+  EXPECT_FALSE(old_box->exited().has_value()) << "a request is in flight there";
+  EXPECT_TRUE(lease->target().alive());
+  lease.reset();
+  ASSERT_TRUE(eventually([&] { return old_box->exited().has_value(); }));
+  ASSERT_TRUE(eventually([&] { return view().instances.size() == 1; }));
+  EXPECT_NE(view().instances[0].id, old);
+  EXPECT_EQ(view().instances[0].replica, 0u);
+}
+
+TEST_F(AgentsTest, RestartsADeadProgramAndCutsItsConnections) {
+  deploy_and_wait(spec());
+  const InstanceId id = view().instances[0].id;
+  auto lease = route()->try_acquire(OnNone::give_up);
+  box()->die({.reason = sandbox::ExitReason::exited, .code = 1});
+  ASSERT_TRUE(eventually([&] { return recorder_.died_calls == 1; }));
+  EXPECT_FALSE(lease->target().alive());
+  ASSERT_TRUE(eventually([&] { return view().restarts == 1 && view().status == AgentStatus::running; }));
+  EXPECT_EQ(view().instances[0].id, id);
+  EXPECT_EQ(driver_.starts(), 2);
+}
+
+TEST_F(AgentsTest, ShowsACrashLoopWithItsReasonInWords) {
+  driver_.set_script({.start_error = Error(ErrorId::GR0302, "execute 'pyhton3': no such file or directory")});
+  deploy(spec());
+  ASSERT_TRUE(becomes(AgentStatus::crash_loop));
+  EXPECT_EQ(view().reason, "execute 'pyhton3': no such file or directory");
+  EXPECT_EQ(view().instances[0].pid, 0);
+  driver_.set_script({});
+  EXPECT_EQ(apply(Verb::start).status, AgentStatus::running);
+}
+
+TEST_F(AgentsTest, SaysWhyAnInstanceIsNotReady) {
+  driver_.set_script({.answer = std::nullopt});
+  core::AgentSpec wanted = spec();
+  wanted.health.grace = milliseconds(30);
+  deploy(wanted);
+  ASSERT_TRUE(eventually([&] { return view().reason == "not ready: connection refused on port 8000 for 30ms"; }))
+      << view().reason;
+}
+
+TEST_F(AgentsTest, ProbesOverHttpAndRestartsAfterRetries) {
+  core::AgentSpec wanted = spec();
+  wanted.health = {.kind = core::Health::Kind::http,
+                   .endpoint = "/health",
+                   .interval = milliseconds(5),
+                   .retries = 2,
+                   .grace = seconds(20)};
+  deploy_and_wait(wanted);
+  EXPECT_EQ(agents_->health(scope_, "bot").value().instances[0].detail, "200 from /health");
+  box()->set_script({.answer = "HTTP/1.1 503 Service Unavailable\r\n\r\n"});
+  ASSERT_TRUE(eventually([&] { return driver_.starts() == 2; }));
+  ASSERT_TRUE(becomes(AgentStatus::running));
+  EXPECT_EQ(view().restarts, 1u);
+}
+
+TEST_F(AgentsTest, GivesUpOnAnHttpProbeWithoutAnAnswer) {
+  driver_.set_script({.answer = ""});
+  core::AgentSpec wanted = spec();
+  wanted.health = {
+      .kind = core::Health::Kind::http, .endpoint = "/health", .timeout = milliseconds(5), .grace = seconds(20)};
+  deploy(wanted);
+  ASSERT_TRUE(eventually([&] {
+    const auto health = agents_->health(scope_, "bot").value();
+    return !health.instances.empty() && health.instances[0].detail == "no answer within 5ms";
+  }));
+}
+
+TEST_F(AgentsTest, StopsAfterDrainingAndStartsAgainInTheSamePlace) {
+  deploy_and_wait(spec());
+  const InstanceId id = view().instances[0].id;
+  EXPECT_EQ(apply(Verb::stop).status, AgentStatus::stopped);
+  EXPECT_EQ(driver_.running(), 0u);
+  EXPECT_EQ(route()->availability(), Availability::stopped);
+  EXPECT_FALSE(route()->try_acquire(OnNone::notify).has_value());
+  EXPECT_EQ(apply(Verb::start).status, AgentStatus::running);
+  EXPECT_GE(recorder_.available_calls, 1) << "who waits is told";
+  EXPECT_EQ(view().instances[0].id, id);
+  EXPECT_EQ(view().restarts, 0u);
+}
+
+TEST_F(AgentsTest, WaitsWithAStopUntilTheRequestsInFlightHaveEnded) {
+  deploy_and_wait(spec());
+  auto lease = route()->try_acquire(OnNone::give_up);
+  auto early = run(agents_->apply(scope_, "bot", Verb::stop, {.wait = milliseconds(20)}));
+  ASSERT_FALSE(early.has_value());
+  EXPECT_EQ(early.error().id(), ErrorId::GR0505);
+  EXPECT_EQ(driver_.running(), 1u);
+  lease.reset();
+  ASSERT_TRUE(eventually([&] { return driver_.running() == 0; }));
+}
+
+TEST_F(AgentsTest, PausesAndResumes) {
+  deploy_and_wait(spec());
+  EXPECT_EQ(apply(Verb::pause).status, AgentStatus::paused);
+  EXPECT_TRUE(box()->frozen);
+  EXPECT_FALSE(route()->try_acquire(OnNone::notify).has_value());
+  EXPECT_EQ(apply(Verb::resume).status, AgentStatus::running);
+  EXPECT_FALSE(box()->frozen);
+  EXPECT_EQ(driver_.starts(), 1);
+  EXPECT_TRUE(route()->try_acquire(OnNone::give_up).has_value());
+  apply(Verb::stop);
+  EXPECT_EQ(run(agents_->apply(scope_, "bot", Verb::resume, {})).error().code(), Code::conflict);
+}
+
+TEST_F(AgentsTest, RestartsByVerb) {
+  deploy_and_wait(spec());
+  const auto before = box();
+  EXPECT_EQ(apply(Verb::restart).status, AgentStatus::running);
+  EXPECT_TRUE(before->exited().has_value());
+  EXPECT_EQ(driver_.starts(), 2);
+  EXPECT_EQ(driver_.running(), 1u);
+}
+
+TEST_F(AgentsTest, ScalesWithoutANewRevision) {
+  deploy_and_wait(spec());
+  auto scaled = run(agents_->scale(scope_, "bot", 3, {.wait = seconds(20)}));
+  ASSERT_TRUE(scaled.has_value()) << scaled.error().reason();
+  EXPECT_EQ(scaled->ready, 3u);
+  EXPECT_EQ(scaled->revision_number, 1u);
+  EXPECT_EQ(run(agents_->scale(scope_, "bot", 9, {})).error().id(), ErrorId::GR0506);
+  EXPECT_EQ(deploy(spec()).outcome, Deployed::Outcome::updated) << "the spec says 1";
+  ASSERT_TRUE(eventually([&] { return driver_.running() == 1; }));
+  EXPECT_EQ(view().revision_number, 1u);
+}
+
+TEST_F(AgentsTest, RemovesAnAgentWithItsFilesAndTellsTheListeners) {
+  const AgentId old = deploy_and_wait(spec()).agent.id;
+  std::ofstream(data_ / "workspaces" / old.to_string() / "file") << "x";
+  const auto held = route();
+  ASSERT_TRUE(run(agents_->remove(scope_, "bot")).has_value());
+  EXPECT_EQ(recorder_.removed_calls, 1);
+  EXPECT_EQ(held->availability(), Availability::removed);
+  EXPECT_EQ(route(), nullptr);
+  EXPECT_EQ(agents_->get(scope_, "bot").error().id(), ErrorId::GR0501);
+  EXPECT_FALSE(fs::exists(data_ / "workspaces" / old.to_string()));
+  EXPECT_EQ(driver_.running(), 0u);
+  EXPECT_EQ(run(agents_->remove(scope_, "bot")).error().id(), ErrorId::GR0501);
+  EXPECT_NE(deploy_and_wait(spec()).agent.id, old);
+}
+
+TEST_F(AgentsTest, FindsRunningProgramsAgainAfterARestartOfTheDaemon) {
+  deploy_and_wait(spec());
+  run(agents_->scale(scope_, "bot", 2, {.wait = seconds(20)})).value();
+  const AgentView before = view();
+  restart_daemon(AtStop::keep_instances);
+  ASSERT_TRUE(becomes(AgentStatus::running));
+  EXPECT_EQ(driver_.starts(), 2) << "nothing was started again";
+  EXPECT_EQ(view().replicas, 2u);
+  EXPECT_EQ(view().revision, before.revision);
+  EXPECT_EQ(view().instances[0].id, before.instances[0].id);
+  EXPECT_EQ(view().instances[0].pid, before.instances[0].pid);
+  EXPECT_TRUE(route()->try_acquire(OnNone::give_up).has_value());
+}
+
+TEST_F(AgentsTest, StartsAgainWhatDiedWhileTheDaemonWasAway) {
+  deploy_and_wait(spec());
+  const auto old_box = box();
+  agents_->stop(AtStop::keep_instances);
+  agents_.reset();
+  old_box->die({.reason = sandbox::ExitReason::lost});
+  open();
+  ASSERT_TRUE(becomes(AgentStatus::running));
+  EXPECT_EQ(driver_.starts(), 2);
+}
+
+TEST_F(AgentsTest, EndsProgramsAtACleanStopAndRunsThemAgain) {
+  deploy_and_wait(spec());
+  deploy(spec("other"));
+  run(agents_->apply(scope_, "other", Verb::stop, {.wait = seconds(20)})).value();
+  agents_->stop(AtStop::stop_instances);
+  EXPECT_EQ(driver_.running(), 0u);
+  agents_.reset();
+  open();
+  ASSERT_TRUE(becomes(AgentStatus::running));
+  EXPECT_EQ(view("other").status, AgentStatus::stopped) << "a stopped agent stays stopped";
+}
+
+TEST_F(AgentsTest, GoesOnWithARemovalThatARestartInterrupted) {
+  deploy_and_wait(spec());
+  agents_->stop(AtStop::keep_instances);
+  ASSERT_TRUE(
+      database_
+          ->write_blocking(
+              scope_, [&](store::Session& session) { return set_intent(session, "bot", Intent::remove, clock_.now()); })
+          .has_value());
+  agents_.reset();
+  open();
+  ASSERT_TRUE(eventually([&] { return route() == nullptr; }));
+  EXPECT_EQ(driver_.running(), 0u);
+}
+
+TEST_F(AgentsTest, NamesTheClosestAgentForAMistypedOne) {
+  deploy(spec("support-lead"));
+  const Error error = agents_->get(scope_, "suport-lead").error();
+  EXPECT_EQ(error.id(), ErrorId::GR0501);
+  EXPECT_EQ(error.hint(), "did you mean 'support-lead'?");
+  EXPECT_EQ(agents_->find(Scope{"acme", "sales", "prod"}, "support-lead"), nullptr);
+  EXPECT_EQ(run(agents_->apply(scope_, "nobody", Verb::stop, {})).error().id(), ErrorId::GR0501);
+}
+
+TEST_F(AgentsTest, RefusesAWorkdirThatWasNotUploaded) {
+  core::AgentSpec wanted = spec();
+  wanted.workdir = "sha256:" + std::string(64, 'a');
+  EXPECT_EQ(try_deploy(wanted).error().id(), ErrorId::GR0502);
+  wanted.workdir = "./bot";
+  EXPECT_EQ(try_deploy(wanted).error().id(), ErrorId::GR0502);
+  EXPECT_EQ(route(), nullptr);
+  auto upload = run(agents_->workdirs().begin()).value();
+  ASSERT_TRUE(run(upload->write(std::string(1024, '\0'))).has_value());
+  wanted.workdir = run(upload->finish()).value().digest;
+  deploy_and_wait(wanted);
+  EXPECT_EQ(box()->spec.app_dir, agents_->workdirs().path_of(wanted.workdir));
+}
+
+TEST_F(AgentsTest, ListsByNameInPages) {
+  for (const char* name : {"c", "a", "d", "b"}) deploy(spec(name));
+  run(agents_->apply(scope_, "c", Verb::stop, {.wait = seconds(20)})).value();
+  const AgentPage first = agents_->list(scope_, {.limit = 3});
+  ASSERT_EQ(first.agents.size(), 3u);
+  EXPECT_EQ(first.agents[2].name, "c");
+  EXPECT_EQ(first.next, "c");
+  const AgentPage second = agents_->list(scope_, {.limit = 3, .after = first.next});
+  ASSERT_EQ(second.agents.size(), 1u);
+  EXPECT_EQ(second.agents[0].name, "d");
+  EXPECT_EQ(second.next, "");
+  const AgentPage stopped = agents_->list(scope_, {.status = AgentStatus::stopped});
+  ASSERT_EQ(stopped.agents.size(), 1u);
+  EXPECT_EQ(stopped.agents[0].name, "c");
+  EXPECT_EQ(agents_->totals().agents, 4u);
+  EXPECT_EQ(agents_->totals().stopped, 1u);
+}
+
+TEST_F(AgentsTest, MeasuresTheProcessorBetweenTwoReadings) {
+  deploy_and_wait(spec());
+  box()->cpu_time = seconds(1);
+  auto first = run(agents_->stats(scope_, "bot"));
+  ASSERT_TRUE(first.has_value());
+  ASSERT_EQ(first->size(), 1u);
+  EXPECT_EQ(first->at(0).cpu_ms, 1000u);
+  EXPECT_EQ(first->at(0).memory, mebibytes(10));
+  EXPECT_EQ(first->at(0).memory_limit, mebibytes(512));
+  EXPECT_EQ(first->at(0).pids_limit, 128u);
+  auto idle = run(agents_->stats(scope_, ""));
+  EXPECT_EQ(idle.value().at(0).cpu_percent, 0.0);
+  box()->cpu_time += seconds(1);
+  EXPECT_GT(run(agents_->stats(scope_, "bot")).value().at(0).cpu_percent, 0.0);
+  EXPECT_EQ(run(agents_->stats(scope_, "nobody")).error().id(), ErrorId::GR0501);
+}
+
+class AgentLogsTest : public AgentsTest {
+ protected:
+  void SetUp() override {
+    AgentsTest::SetUp();
+    core::AgentSpec wanted = spec();
+    wanted.replicas = 2;
+    deploy_and_wait(wanted);
+    for (size_t replica = 0; replica < 2; ++replica)
+      for (int64_t i = 0; i < 10; ++i)
+        write(replica, 1'700'000'000'000 + 10 * i + static_cast<int64_t>(replica), i % 2 == 0 ? 'o' : 'e',
+              fmt::format("line {} of {}", i, replica));
+  }
+  void write(size_t replica, int64_t unix_ms, char stream, const std::string& text) {
+    const fs::path directory = box(replica)->spec.instance_dir / "logs";
+    fs::create_directories(directory);
+    std::ofstream(directory / "current.log", std::ios::app) << unix_ms << ' ' << stream << ' ' << text << '\n';
+  }
+  std::vector<std::string> read(LogOptions options) {
+    auto reader = run(agents_->logs(scope_, "bot", std::move(options)));
+    EXPECT_TRUE(reader.has_value());
+    std::vector<std::string> lines;
+    while (!(*reader)->ended()) {
+      auto next = run((*reader)->next(seconds(1)));
+      EXPECT_TRUE(next.has_value());
+      for (const LogLine& line : *next) lines.push_back(line.line);
+    }
+    return lines;
+  }
+};
+
+TEST_F(AgentLogsTest, MergesTheInstancesAndReadsToTheEnd) {
+  EXPECT_EQ(read({}).size(), 20u);
+  EXPECT_EQ(read({.tail = 3}), (std::vector<std::string>{"line 8 of 1", "line 9 of 0", "line 9 of 1"}));
+  EXPECT_EQ(read({.tail = 0}), std::vector<std::string>());
+}
+
+TEST_F(AgentLogsTest, FiltersByTextStreamInstanceAndTime) {
+  EXPECT_EQ(read({.filter = "line 3"}), (std::vector<std::string>{"line 3 of 0", "line 3 of 1"}));
+  EXPECT_EQ(read({.tail = 1, .filter = "line 3"}), (std::vector<std::string>{"line 3 of 1"}));
+  EXPECT_EQ(read({.stream = "stderr"}).size(), 10u);
+  EXPECT_EQ(read({.instance = view().instances[1].id}).size(), 10u);
+  EXPECT_EQ(read({.since = time_from_unix_ms(1'700'000'000'080)}).size(), 4u);
+  EXPECT_EQ(run(agents_->logs(scope_, "bot", {.instance = InstanceId::make(clock_, random_)})).error().code(),
+            Code::not_found);
+}
+
+TEST_F(AgentLogsTest, FollowsWhatIsWrittenLater) {
+  auto reader = run(agents_->logs(scope_, "bot", {.tail = 1, .follow = LogOptions::Follow::yes})).value();
+  EXPECT_EQ(run(reader->next(seconds(1))).value().size(), 1u);
+  EXPECT_TRUE(run(reader->next(Duration(0))).value().empty());
+  EXPECT_FALSE(reader->ended());
+  write(0, 1'700'000'000'500, 'o', "later");
+  auto later = run(reader->next(seconds(20))).value();
+  ASSERT_EQ(later.size(), 1u);
+  EXPECT_EQ(later[0].line, "later");
+  ASSERT_TRUE(run(agents_->remove(scope_, "bot")).has_value());
+  ASSERT_TRUE(run(reader->next(seconds(20))).has_value());
+  EXPECT_TRUE(reader->ended());
+}
+
+Task<void> deploy_counting(Agents& agents, core::AgentSpec spec, std::array<std::atomic<int>, 3>& outcomes) {
+  auto deployed = co_await agents.deploy(Scope::standard(), std::move(spec));
+  if (deployed.has_value()) ++outcomes[static_cast<size_t>(deployed->outcome)];
+}
+
+TEST_F(AgentsTest, CreatesAnAgentOnceWhenManyDeployItAtTheSameTime) {
+  std::array<std::atomic<int>, 3> outcomes{};
+  TaskGroup group;
+  for (size_t i = 0; i < 50; ++i) group.spawn(threads_.executor(i % 2), deploy_counting(*agents_, spec(), outcomes));
+  group.join();
+  EXPECT_EQ(outcomes[0], 1);
+  EXPECT_EQ(outcomes[2], 49);
+  ASSERT_TRUE(becomes(AgentStatus::running));
+  EXPECT_EQ(driver_.starts(), 1);
+}
+
+TEST_F(AgentsTest, RunsTheLastOfManyConcurrentRevisions) {
+  std::array<std::atomic<int>, 3> outcomes{};
+  TaskGroup group;
+  for (size_t i = 0; i < 20; ++i) {
+    core::AgentSpec one = spec();
+    one.env = {{"N", std::to_string(i)}};
+    group.spawn(threads_.executor(i % 2), deploy_counting(*agents_, one, outcomes));
+  }
+  group.join();
+  EXPECT_EQ(outcomes[0], 1);
+  EXPECT_EQ(outcomes[1], 19);
+  ASSERT_TRUE(eventually([&] { return driver_.running() == 1 && view().status == AgentStatus::running; }));
+  EXPECT_EQ(view().revision_number, 20u);
+  const std::map<std::string, std::string> env(box()->spec.env.begin(), box()->spec.env.end());
+  EXPECT_EQ(env.at("N"), view().spec->env.at("N"));
+}
+
+TEST(StatusLine, IsParsedStrictly) {
+  struct Row {
+    std::string_view line;
+    std::optional<int> status;
+  };
+  for (const Row& row :
+       {Row{"HTTP/1.1 200 OK\r\n", 200}, Row{"HTTP/1.0 503\r\n", 503}, Row{"HTTP/1.1 204 \n", 204},
+        Row{"HTTP/2 200", std::nullopt}, Row{"HTTP/1.1 20", std::nullopt}, Row{"HTTP/1.1 2000 OK", std::nullopt},
+        Row{"HTTP/1.1 099 x", std::nullopt}, Row{"SSH-2.0-OpenSSH_9", std::nullopt}, Row{"", std::nullopt}})
+    EXPECT_EQ(parse_status_line(row.line), row.status) << row.line;
+}
+
+TEST(Views, HaveTheJsonOfTheApi) {
+  ManualClock clock;
+  SeededRandom random(1);
+  core::AgentSpec spec;
+  spec.name = "bot";
+  spec.command = {"app"};
+  AgentView agent{.id = AgentId::make(clock, random),
+                  .name = "bot",
+                  .scope = Scope::standard(),
+                  .created_at = clock.now(),
+                  .updated_at = clock.now(),
+                  .spec = std::make_shared<const core::AgentSpec>(spec)};
+  agent.instances.push_back(
+      {.id = InstanceId::make(clock, random), .status = InstanceStatus::backoff, .reason = "exit 1"});
+  const json::Object full = to_json(agent, {.pending = 2, .processing = 1}, Detail::full).as_object();
+  for (const char* name : {"id",         "name",     "scope",    "labels",          "kind", "status",   "reason",
+                           "replicas",   "ready",    "revision", "revision_number", "port", "public",   "created_at",
+                           "updated_at", "restarts", "pending",  "processing",      "spec", "instances"})
+    EXPECT_TRUE(full.contains(name)) << name;
+  const json::Object& instance = full.at("instances").at(0).as_object();
+  for (const char* name : {"id", "replica", "status", "reason", "pid", "started_at", "ready_at", "restarts",
+                           "in_flight", "isolation", "limits"})
+    EXPECT_TRUE(instance.contains(name)) << name;
+  EXPECT_TRUE(instance.at("pid").is_null());
+  EXPECT_EQ(instance.at("status").as_string(), "backoff");
+  EXPECT_TRUE(full.at("reason").is_null());
+  EXPECT_EQ(full.at("pending").to_number<int>(), 2);
+  const json::Object brief = to_json(agent, {}, Detail::brief).as_object();
+  EXPECT_FALSE(brief.contains("spec"));
+  EXPECT_FALSE(brief.at("instances").at(0).as_object().contains("isolation"));
+}
+
+}  // namespace
+}  // namespace gantry::agents
