@@ -1,10 +1,9 @@
 // gantry: one binary, its role decided by the first word.
 //
-//   gantry __spawn …   the single-threaded process that starts sandboxes for a server
+//   gantry __spawn     the single-threaded process that starts sandboxes for a server
 //   gantry up          this process becomes the server
 //   anything else      the command line, a client of the server's API
 #include <cstdio>
-#include <cstdlib>
 #include <string_view>
 
 #include "base/base.h"
@@ -52,7 +51,8 @@ int serve(const cli::UpOptions& options) {
 }  // namespace
 
 int main(int argc, char** argv) {
-  if (argc >= 3 && std::string_view(argv[1]) == "__spawn") return sandbox::spawn_process_main(std::atoi(argv[2]));
+  // The sandbox driver hands over its end of the control socket as descriptor 3.
+  if (argc == 2 && std::string_view(argv[1]) == "__spawn") return sandbox::spawn_process_main(3);
   SystemClock clock;
   SystemRandom random;
   cli::Environment environment = cli::process_environment(clock, random);
