@@ -25,6 +25,9 @@ namespace {
 
 using namespace gantry;
 
+// The file descriptor that the sandbox driver gives its spawn process (sandbox/sandbox.h).
+constexpr int spawn_socket = 3;
+
 void announce(const server::Ready& ready, cli::Announce how) {
   if (how == cli::Announce::json)
     std::printf("{\"url\":\"%s\",\"key_file\":\"%s\",\"pid\":%d}\n", ready.url.c_str(), ready.key_file.c_str(),
