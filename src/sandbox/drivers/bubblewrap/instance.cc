@@ -431,6 +431,8 @@ Task<Result<>> Instance::do_pause() {
   if (paused_) co_return Result<>{};
   if (record_.achieved.pause != Grade::enforced) {
     GANTRY_CO_TRY_VOID(co_await do_signal(SIGSTOP, SignalTarget::everything));
+    // The shim answers in order: with the answer, the signal was sent.
+    co_await ask_usage();
     paused_ = true;
     co_return Result<>{};
   }
@@ -473,6 +475,14 @@ Task<Result<>> Instance::do_resume() {
   co_return done;
 }
 
+// One question at a time; whoever asks meanwhile gets the last answer.
+Task<void> Instance::ask_usage() {
+  if (usage_gate_ || !send(shim::MessageType::want_usage, blank())) co_return;
+  auto gate = usage_gate_ = std::make_shared<Gate>(shared_.executor);
+  co_await gate->wait(usage_patience);
+  usage_gate_.reset();
+}
+
 Task<Result<Stats>> Instance::stats() { co_return co_await shared_.on_thread(do_stats()); }
 
 Task<Result<Stats>> Instance::do_stats() {
@@ -487,12 +497,7 @@ Task<Result<Stats>> Instance::do_stats() {
   stats.workspace = shared_.usage.last(record_.id);
   bool complete = !group.abilities.memory.empty() && !group.abilities.pids.empty();
   if (complete || paused_) co_return stats;
-  // One question at a time; whoever asks meanwhile gets the last answer.
-  if (!usage_gate_ && send(shim::MessageType::want_usage, blank())) {
-    auto gate = usage_gate_ = std::make_shared<Gate>(shared_.executor);
-    co_await gate->wait(usage_patience);
-    usage_gate_.reset();
-  }
+  co_await ask_usage();
   if (group.abilities.memory.empty()) stats.memory = {usage_.rss_bytes};
   if (group.abilities.pids.empty()) stats.pids = usage_.pids;
   if (stats.cpu_time == Duration{}) stats.cpu_time = std::chrono::microseconds(usage_.cpu_us);

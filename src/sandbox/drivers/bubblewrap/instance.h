@@ -105,6 +105,7 @@ class Instance final : public Sandbox, public std::enable_shared_from_this<Insta
   Task<Result<>> do_pause();
   Task<Result<>> do_resume();
   Task<Result<Stats>> do_stats();
+  Task<void> ask_usage();
   std::string group_name() const { return record_.id.to_string(); }
 
   Shared& shared_;
