@@ -54,8 +54,7 @@ int serve(const cli::UpOptions& options) {
 }  // namespace
 
 int main(int argc, char** argv) {
-  // The sandbox driver hands over its end of the control socket as descriptor 3.
-  if (argc == 2 && std::string_view(argv[1]) == "__spawn") return sandbox::spawn_process_main(3);
+  if (argc == 2 && std::string_view(argv[1]) == "__spawn") return sandbox::spawn_process_main(spawn_socket);
   SystemClock clock;
   SystemRandom random;
   cli::Environment environment = cli::process_environment(clock, random);
