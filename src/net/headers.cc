@@ -2,22 +2,12 @@
 
 #include <algorithm>
 
+#include "net/ascii.h"
+
 namespace gantry::net {
-namespace {
-
-constexpr std::string_view token_marks = "!#$%&'*+-.^_`|~";
-
-bool is_token_byte(unsigned char byte) {
-  bool letter = (byte | 0x20) >= 'a' && (byte | 0x20) <= 'z';
-  bool digit = byte >= '0' && byte <= '9';
-  return letter || digit || token_marks.contains(static_cast<char>(byte));
-}
-
-}  // namespace
-
 std::optional<std::string_view> Headers::find(std::string_view name) const {
   for (const Header& header : *this)
-    if (equals_ignoring_case(header.name, name)) return header.value;
+    if (header.name.size() == name.size() && equals_ignoring_case(header.name, name)) return header.value;
   return std::nullopt;
 }
 
@@ -78,10 +68,7 @@ void HeaderList::clear() {
 }
 
 bool is_valid_header(const Header& header) {
-  if (header.name.empty()) return false;
-  for (char byte : header.name)
-    if (!is_token_byte(static_cast<unsigned char>(byte))) return false;
-  return header.value.find_first_of(std::string_view("\r\n\0", 3)) == std::string_view::npos;
+  return !header.name.empty() && token_length(header.name) == header.name.size() && is_field_text(header.value);
 }
 
 }  // namespace gantry::net

@@ -72,7 +72,7 @@ class HeaderList {
   std::deque<std::string> texts_;  // a deque: elements never move
 };
 
-/// True for a field name (RFC 9110 5.6.2 token) and a value without CR, LF and NUL: what may go on the wire.
+/// True for a field name (RFC 9110 5.6.2 token) and a value without control bytes but tab: what may go on the wire.
 bool is_valid_header(const Header& header);
 
 }  // namespace gantry::net

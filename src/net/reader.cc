@@ -1,24 +1,16 @@
 #include "net/reader.h"
 
 #include <algorithm>
-#include <boost/asio/error.hpp>
-#include <boost/beast/http/error.hpp>
-#include <charconv>
 #include <cstring>
 
 namespace gantry::net {
 namespace {
 
 constexpr size_t least_read_bytes = 1024;      // do not ask the kernel for less
-constexpr size_t longest_chunk_line = 8 << 10;  // size, extensions and line end of one chunk
 
 template <bool is_request>
-std::unexpected<Error> malformed(std::string_view what) {
-  return fail(is_request ? ErrorId::GR0602 : ErrorId::GR0606, "{}", what);
-}
-
-std::string describe(const error_code& error) {
-  return fmt::format("not HTTP/1.1: {}", error.message());
+Error malformed(std::string_view why) {
+  return Error(is_request ? ErrorId::GR0602 : ErrorId::GR0606, fmt::format("not HTTP/1.1: {}", why));
 }
 
 /// The two halves of a target; the path of `http://host/path` is what follows the authority.
@@ -33,10 +25,6 @@ void split_target(RequestHead& head) {
   size_t mark = rest.find('?');
   head.path = rest.substr(0, mark);
   head.query = mark == std::string_view::npos ? std::string_view() : rest.substr(mark + 1);
-}
-
-bool is_plain_host(std::string_view host) {
-  return host.find_first_of("/@, \t\\#?") == std::string_view::npos;
 }
 
 }  // namespace
@@ -72,10 +60,7 @@ void MessageReader<is_request>::begin() {
   phase_ = Phase::head;
   no_body_ = false;
   scan_.reset();
-  parsed_.headers.clear();
-  parsed_.trailers.clear();
-  parsed_.piece = {};
-  parsed_.in_trailers = parsed_.hold_body = false;
+  piece_ = {};
   remaining_ = body_bytes_ = 0;
   body_limit_ = UINT64_MAX;
 }
@@ -83,135 +68,81 @@ void MessageReader<is_request>::begin() {
 template <bool is_request>
 Result<Step> MessageReader<is_request>::next() {
   if (failed_.has_value()) return std::unexpected(*failed_);
-  Result<Step> step = Step::end;
-  parsed_.piece = {};
+  piece_ = {};
   switch (phase_) {
     case Phase::head:
-      step = next_head();
-      break;
+      return next_head();
     case Phase::length:
-      step = next_length();
-      break;
+      return next_length();
     case Phase::chunked:
-      step = next_chunk();
-      break;
+      return next_chunk();
     case Phase::until_close:
-      step = next_until_close();
-      break;
+      return next_until_close();
     case Phase::complete:
-      break;
+      return Step::end;
   }
-  if (step.has_value() && *step == Step::need_bytes && ended_) step = ended_early();
-  if (!step.has_value()) failed_ = step.error();
-  return step;
+  return Step::end;
 }
 
 template <bool is_request>
-Result<Step> MessageReader<is_request>::ended_early() const {
-  if (ended_by_) return std::unexpected(stream_->failure(ended_by_, "read"));
-  return fail(Code::unavailable, "the peer closed the connection {}",
-              idle() ? "before the message" : "in the middle of a message");
+Result<Step> MessageReader<is_request>::final(Error error) {
+  failed_ = error;
+  return std::unexpected(std::move(error));
+}
+
+template <bool is_request>
+Error MessageReader<is_request>::early_end() const {
+  if (ended_by_) return stream_->failure(ended_by_, "read");
+  return Error(Code::unavailable, fmt::format("the peer closed the connection {}",
+                                              idle() ? "before the message" : "in the middle of a message"));
 }
 
 template <bool is_request>
 Result<Step> MessageReader<is_request>::next_head() {
   // RFC 9112 2.2: an empty line before a message is ignored.
-  while (small_.size - start_ >= 2 && std::memcmp(small_.data.get() + start_, "\r\n", 2) == 0 && !scan_.has_start_line())
-    start_ += 2;
+  while (small_.size - start_ >= 2 && std::memcmp(small_.data.get() + start_, "\r\n", 2) == 0) start_ += 2;
   std::string_view bytes(small_.data.get() + start_, small_.size - start_);
-  switch (scan_.run(bytes.substr(0, limits_.max_header_bytes))) {
-    case HeadScan::Result::bare_line_feed:
-      return malformed<is_request>("a line of the head does not end with CR LF");
-    case HeadScan::Result::folded_field:
-      return malformed<is_request>("a field is folded over two lines");
-    case HeadScan::Result::incomplete:
-      if (bytes.size() < limits_.max_header_bytes) return Step::need_bytes;
-      if (!is_request) return malformed<is_request>("the head is too large");
-      return fail(scan_.has_start_line() ? ErrorId::GR0603 : ErrorId::GR0607, "the head is larger than {}",
-                  format_bytes(Bytes{limits_.max_header_bytes}));
-    case HeadScan::Result::complete:
-      break;
+  HeadScan::Result scanned = scan_.run(bytes.substr(0, limits_.max_header_bytes));
+  size_t lines = scan_.line_ends().size();
+  if (scanned == HeadScan::Result::bare_line_feed)
+    return final(malformed<is_request>("a line of the head does not end with CR LF"));
+  if (lines > limits_.max_header_count + 2) {
+    if (!is_request) return final(malformed<is_request>("the head has too many fields"));
+    return final(Error(ErrorId::GR0603, fmt::format("the request has more than {} fields", limits_.max_header_count)));
   }
-  GANTRY_TRY_VOID(parse_head(scan_.head_bytes()));
-  GANTRY_TRY_VOID(check_head());
+  if (scanned == HeadScan::Result::incomplete) {
+    if (ended_) return final(early_end());
+    if (bytes.size() < limits_.max_header_bytes) return Step::need_bytes;
+    if (!is_request) return final(malformed<is_request>("the head is too large"));
+    return final(Error(lines > 0 ? ErrorId::GR0603 : ErrorId::GR0607,
+                       fmt::format("the head is larger than {}", format_bytes(Bytes{limits_.max_header_bytes}))));
+  }
+  parsed_.reset();
+  constexpr MessageKind kind = is_request ? MessageKind::request : MessageKind::response;
+  std::string_view refused = parse_head(kind, bytes, scan_.line_ends(), parsed_);
+  if (!refused.empty()) return final(malformed<is_request>(refused));
+  head_end_ = position_ = start_ + scan_.line_ends().back();
+  fill_head();
   settle_phase();
   return Step::head;
 }
 
 template <bool is_request>
-Result<void> MessageReader<is_request>::parse_head(size_t bytes) {
-  parser_.emplace(parsed_);
-  if (no_body_) parser_->skip(true);
-  boost::beast::error_code error;
-  size_t used = parser_->put(asio::const_buffer(small_.data.get() + start_, bytes), error);
-  if (error) return malformed<is_request>(describe(error));
-  if (used != bytes) return malformed<is_request>("not HTTP/1.1: the head has bytes behind its end");
-  head_end_ = position_ = start_ + bytes;
-  if (parsed_.headers.size() <= limits_.max_header_count) return {};
-  if (!is_request) return malformed<is_request>("the head has too many fields");
-  return fail(ErrorId::GR0603, "the request has {} fields, at most {} are allowed", parsed_.headers.size(),
-              limits_.max_header_count);
-}
-
-/// RFC 9112 6.3, strictly: what two parsers could read differently is refused.
-template <bool is_request>
-Result<Framing> MessageReader<is_request>::framing_of_fields() const {
-  std::optional<std::string_view> length;
-  bool chunked = false;
-  for (const Header& header : parsed_.headers) {
-    if (header.name.size() == 14 && equals_ignoring_case(header.name, "content-length")) {
-      if (length.has_value() && (is_request || *length != header.value))
-        return malformed<is_request>("more than one Content-Length");
-      length = header.value;
-    } else if (header.name.size() == 17 && equals_ignoring_case(header.name, "transfer-encoding")) {
-      if (chunked) return malformed<is_request>("more than one Transfer-Encoding");
-      if (!equals_ignoring_case(header.value, "chunked"))
-        return malformed<is_request>("a Transfer-Encoding other than chunked");
-      chunked = true;
-    }
-  }
-  if (chunked && length.has_value()) return malformed<is_request>("both Content-Length and Transfer-Encoding");
-  if (chunked && parsed_.version < 11) return malformed<is_request>("Transfer-Encoding in HTTP/1.0");
-  if (chunked) return Framing::chunked();
-  if (!length.has_value()) return Framing::none();
-  uint64_t bytes = 0;
-  auto [end, error] = std::from_chars(length->data(), length->data() + length->size(), bytes);
-  if (error != std::errc() || end != length->data() + length->size())
-    return malformed<is_request>("a Content-Length that is no number");
-  return Framing::length(bytes);
-}
-
-template <bool is_request>
-Result<void> MessageReader<is_request>::check_head() {
-  head_ = Head();
-  GANTRY_TRY(head_.framing, framing_of_fields());
+void MessageReader<is_request>::fill_head() {
   head_.headers = parsed_.headers;
-  head_.version = parsed_.version >= 11 ? Version::http_1_1 : Version::http_1_0;
-  head_.keep_alive = parser_->keep_alive();
+  head_.framing = parsed_.framing;
+  head_.version = parsed_.version;
+  head_.keep_alive = parsed_.keep_alive;
   if constexpr (is_request) {
     head_.method = parsed_.method;
     head_.target = parsed_.target;
+    head_.expects_continue = parsed_.expects_continue;
+    head_.wants_upgrade = parsed_.wants_upgrade;
     split_target(head_);
-    size_t hosts = 0;
-    for (const Header& header : parsed_.headers) {
-      if (header.name.size() == 4 && equals_ignoring_case(header.name, "host")) {
-        ++hosts;
-        if (!is_plain_host(header.value)) return malformed<is_request>("a Host that is no host");
-      } else if (header.name.size() == 6 && equals_ignoring_case(header.name, "expect")) {
-        head_.expects_continue = equals_ignoring_case(header.value, "100-continue");
-      }
-    }
-    if (hosts > 1) return malformed<is_request>("more than one Host");
-    if (hosts == 0 && head_.version == Version::http_1_1) return malformed<is_request>("a request without Host");
-    // RFC 9110 10.1.1: an HTTP/1.0 client cannot understand a 100.
-    if (head_.version == Version::http_1_0) head_.expects_continue = false;
-    head_.wants_upgrade = parser_->upgrade();
   } else {
     head_.status = parsed_.status;
     head_.reason = parsed_.reason;
-    if (head_.status < 100) return malformed<is_request>("a status below 100");
   }
-  return {};
 }
 
 template <bool is_request>
@@ -220,76 +151,84 @@ void MessageReader<is_request>::settle_phase() {
   bool bodyless = no_body_;
   if constexpr (!is_request) {
     bodyless = bodyless || head_.status / 100 == 1 || head_.status == 204 || head_.status == 304;
-    if (!bodyless && head_.framing.kind == Kind::none) head_.framing = Framing::until_close();
+    if (!bodyless && head_.framing.kind == Kind::none) {
+      head_.framing = Framing::until_close();
+      head_.keep_alive = false;
+    }
   }
   remaining_ = head_.framing.bytes;
-  if (bodyless || head_.framing.kind == Kind::none || (head_.framing.kind == Kind::length && remaining_ == 0))
+  if (bodyless || head_.framing.kind == Kind::none || (head_.framing.kind == Kind::length && remaining_ == 0)) {
     finish_message();
-  else if (head_.framing.kind == Kind::length)
+  } else if (head_.framing.kind == Kind::length) {
     phase_ = Phase::length;
-  else
-    phase_ = head_.framing.kind == Kind::chunked ? Phase::chunked : Phase::until_close;
+  } else if (head_.framing.kind == Kind::chunked) {
+    phase_ = Phase::chunked;
+    chunks_.reset({.max_trailer_count = limits_.max_header_count});
+  } else {
+    phase_ = Phase::until_close;
+  }
+}
+
+/// An announced length beyond the limit counts before any byte of it is read.
+template <bool is_request>
+bool MessageReader<is_request>::exceeds_limit() const {
+  return body_bytes_ + (phase_ == Phase::length ? remaining_ : 0) > body_limit_;
 }
 
 template <bool is_request>
-Result<void> MessageReader<is_request>::count_body(size_t bytes) {
-  body_bytes_ += bytes;
-  if (body_bytes_ + (phase_ == Phase::length ? remaining_ : 0) <= body_limit_) return {};
-  return fail(ErrorId::GR0604, "the body is larger than {}", format_bytes(Bytes{body_limit_}));
+Error MessageReader<is_request>::too_large() const {
+  return Error(ErrorId::GR0604, fmt::format("the body is larger than {}", format_bytes(Bytes{body_limit_})));
 }
 
 template <bool is_request>
 Result<Step> MessageReader<is_request>::next_length() {
-  GANTRY_TRY_VOID(count_body(0));  // an announced length beyond the limit fails before any byte is read
+  if (exceeds_limit()) return final(too_large());
   size_t bytes = static_cast<size_t>(std::min<uint64_t>(active_->size - position_, remaining_));
-  if (bytes == 0) return Step::need_bytes;
-  parsed_.piece = {active_->data.get() + position_, bytes};
+  if (bytes == 0) {
+    if (ended_) return final(early_end());
+    return Step::need_bytes;
+  }
+  piece_ = {active_->data.get() + position_, bytes};
   position_ += bytes;
   remaining_ -= bytes;
-  GANTRY_TRY_VOID(count_body(bytes));
+  body_bytes_ += bytes;
   if (remaining_ == 0) finish_message();
   return Step::piece;
 }
 
 template <bool is_request>
 Result<Step> MessageReader<is_request>::next_chunk() {
-  // One piece at most, but on past it if the end follows: whoever passes it on can then end its own message with it.
-  parsed_.hold_body = false;
-  std::string_view piece;
-  while (!parser_->is_done() && position_ < active_->size) {
-    boost::beast::error_code error;
-    const char* from = active_->data.get() + position_;
-    size_t used = parser_->put(asio::const_buffer(from, active_->size - position_), error);
-    position_ += used;
-    if (error == boost::beast::http::error::need_more) {
-      if (active_->size - position_ < std::max(longest_chunk_line, limits_.max_header_bytes)) break;
-      return malformed<is_request>("a chunk or its trailers are too long");
-    }
-    if (error) return malformed<is_request>("a broken chunk");
-    if (parsed_.trailers.view().size() > limits_.max_header_count)
-      return malformed<is_request>("too many trailers");
-    if (parsed_.hold_body && used == 0) break;
-    if (!parsed_.piece.empty() && !parsed_.hold_body) {
-      piece = parsed_.piece;
-      parsed_.hold_body = true;
-    }
+  auto rest = [this] { return std::string_view(active_->data.get() + position_, active_->size - position_); };
+  position_ += chunks_.advance(rest());
+  if (chunks_.state() == ChunkDecoder::State::data && !rest().empty()) {
+    piece_ = rest().substr(0, static_cast<size_t>(std::min<uint64_t>(rest().size(), chunks_.remaining())));
+    position_ += piece_.size();
+    body_bytes_ += piece_.size();
+    if (exceeds_limit()) return final(too_large());
+    chunks_.take(piece_.size());
+    // On past the piece if the end follows: whoever passes it on can then end its own message with it.
+    position_ += chunks_.advance(rest());
+  } else if (chunks_.state() == ChunkDecoder::State::broken) {
+    return final(malformed<is_request>("a broken chunk or trailer"));
   }
-  parsed_.piece = piece;
-  GANTRY_TRY_VOID(count_body(piece.size()));
-  if (parser_->is_done()) finish_message();
-  if (!piece.empty()) return Step::piece;
-  return phase_ == Phase::complete ? Step::end : Step::need_bytes;
+  if (chunks_.state() == ChunkDecoder::State::done) finish_message();
+  if (!piece_.empty()) return Step::piece;
+  if (phase_ == Phase::complete) return Step::end;
+  if (ended_) return final(early_end());
+  return Step::need_bytes;
 }
 
 template <bool is_request>
 Result<Step> MessageReader<is_request>::next_until_close() {
   if (position_ < active_->size) {
-    parsed_.piece = {active_->data.get() + position_, active_->size - position_};
+    piece_ = {active_->data.get() + position_, active_->size - position_};
     position_ = active_->size;
-    GANTRY_TRY_VOID(count_body(parsed_.piece.size()));
+    body_bytes_ += piece_.size();
+    if (exceeds_limit()) return final(too_large());
     return Step::piece;
   }
-  if (!ended_ || ended_by_) return Step::need_bytes;
+  if (!ended_) return Step::need_bytes;
+  if (ended_by_) return final(early_end());
   phase_ = Phase::complete;
   return Step::end;
 }
@@ -389,8 +328,7 @@ void MessageReader<is_request>::make_room_for_body() {
   bool fits = active_->capacity - begin >= std::min<uint64_t>(wanted, large_buffer_bytes) + left;
   bool first_time = body_bytes_ == 0 && phase_ == Phase::chunked;  // chunked bodies are often short
   if (active_ == &small_ && !fits && !(first_time && small_.capacity - begin >= 2 * least_read_bytes + left)) {
-    size_t capacity = std::max(large_buffer_bytes, limits_.max_header_bytes + least_read_bytes);
-    large_ = local_.take_buffer(phase_ == Phase::chunked ? capacity : large_buffer_bytes);
+    large_ = local_.take_buffer(large_buffer_bytes);
     std::memcpy(large_.data.get(), small_.data.get() + position_, left);
     active_ = &large_;
     begin = 0;

@@ -7,9 +7,9 @@
 
 #include <optional>
 
-#include "net/head_scan.h"
+#include "net/chunk_decoder.h"
+#include "net/head_parser.h"
 #include "net/message.h"
-#include "net/parser.h"
 #include "net/stream.h"
 
 namespace gantry::net {
@@ -51,8 +51,8 @@ class MessageReader {
   }
 
   const Head& head() const { return head_; }
-  std::string_view piece() const { return parsed_.piece; }
-  Headers trailers() const { return parsed_.trailers.view(); }
+  std::string_view piece() const { return piece_; }
+  Headers trailers() const { return chunks_.trailers(); }
   /// The answer that comes belongs to HEAD: its framing fields speak of no bytes.
   void expect_no_body() { no_body_ = true; }
   void set_body_limit(uint64_t bytes) { body_limit_ = bytes; }
@@ -83,13 +83,13 @@ class MessageReader {
   Result<Step> next_length();
   Result<Step> next_chunk();
   Result<Step> next_until_close();
-  Result<Step> ended_early() const;
-  Result<void> parse_head(size_t bytes);
-  Result<void> check_head();
-  Result<Framing> framing_of_fields() const;
+  Result<Step> final(Error error);
+  Error early_end() const;
+  void fill_head();
   void settle_phase();
   void finish_message();
-  Result<void> count_body(size_t bytes);
+  bool exceeds_limit() const;
+  Error too_large() const;
   void make_room();
   void make_room_ahead();
   void make_room_for_head();
@@ -113,9 +113,10 @@ class MessageReader {
   size_t head_end_ = 0;
 
   HeadScan scan_;
-  ParsedFields parsed_;
-  std::optional<BeastParser<is_request>> parser_;
+  ParsedHead parsed_;
+  ChunkDecoder chunks_;
   Head head_;
+  std::string_view piece_;
   uint64_t remaining_ = 0;
   uint64_t body_bytes_ = 0;
   uint64_t body_limit_ = UINT64_MAX;

@@ -1,7 +1,7 @@
 // The pure parts: fields, forwarding, heads, problems, events, addresses.
 #include <gtest/gtest.h>
 
-#include "net/head_scan.h"
+#include "net/head_parser.h"
 #include "net/net.h"
 #include "net/wire.h"
 
@@ -95,7 +95,7 @@ TEST(HeadScan, FindsTheEndWhereverTheBytesAreCut) {
   for (size_t cut = 1; cut < head.size() - 4; ++cut)
     EXPECT_EQ(scan.run(std::string_view(head).substr(0, cut)), HeadScan::Result::incomplete) << cut;
   EXPECT_EQ(scan.run(head), HeadScan::Result::complete);
-  EXPECT_EQ(scan.head_bytes(), head.size() - 4);
+  EXPECT_EQ(scan.line_ends(), (std::vector<uint32_t>{16, 25, 27}));
 }
 
 TEST(Reason, KnowsTheRegistry) {

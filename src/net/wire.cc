@@ -3,6 +3,9 @@
 #include <algorithm>
 #include <array>
 #include <charconv>
+#include <cstring>
+
+#include "net/ascii.h"
 
 namespace gantry::net {
 namespace {
@@ -11,15 +14,15 @@ namespace {
 bool is_ours(std::string_view name) {
   switch (name.size()) {  // the length settles almost every name
     case 7:
-      return equals_ignoring_case(name, "upgrade");
+      return is_named(name, "upgrade");
     case 10:
-      return equals_ignoring_case(name, "connection") || equals_ignoring_case(name, "keep-alive");
+      return is_named(name, "connection") || is_named(name, "keep-alive");
     case 14:
-      return equals_ignoring_case(name, "content-length");
+      return is_named(name, "content-length");
     case 16:
-      return equals_ignoring_case(name, "proxy-connection");
+      return is_named(name, "proxy-connection");
     case 17:
-      return equals_ignoring_case(name, "transfer-encoding");
+      return is_named(name, "transfer-encoding");
     default:
       return false;
   }
@@ -99,9 +102,9 @@ constexpr Reason reasons[] = {
 /// True if a Connection field of these names a field other than the usual options.
 bool names_fields(Headers headers) {
   for (const Header& header : headers) {
-    if (header.name.size() != 10 || !equals_ignoring_case(header.name, "connection")) continue;
-    if (!equals_ignoring_case(header.value, "keep-alive") && !equals_ignoring_case(header.value, "close") &&
-        !equals_ignoring_case(header.value, "upgrade"))
+    if (header.name.size() != 10 || !is_named(header.name, "connection")) continue;
+    if (!is_named(header.value, "keep-alive") && !is_named(header.value, "close") &&
+        !is_named(header.value, "upgrade"))
       return true;
   }
   return false;
@@ -115,13 +118,13 @@ class Filter {
 
   bool drops(std::string_view name) const {
     if (is_hop_by_hop(name)) return true;
-    if (name.size() == 14 && equals_ignoring_case(name, "content-length")) return true;
+    if (name.size() == 14 && is_named(name, "content-length")) return true;
     if (direction_ == Direction::request) {
-      if (name.size() == 6 && equals_ignoring_case(name, "expect")) return true;
+      if (name.size() == 6 && is_named(name, "expect")) return true;
       if (is_gantry_header(name)) return true;
     }
     // A peer may not have Host dropped by naming it (RFC 9110 7.6.1 lists it as never an option).
-    return has_named_ && passed_.has_token("connection", name) && !equals_ignoring_case(name, "host");
+    return has_named_ && passed_.has_token("connection", name) && !is_named(name, "host");
   }
 
  private:
@@ -136,38 +139,61 @@ bool has_name(Headers headers, std::string_view name) {
   return false;
 }
 
-template <class Number>
-void append_number(std::string& out, Number value, int base) {
-  std::array<char, 24> digits;
-  auto [end, error] = std::to_chars(digits.data(), digits.data() + digits.size(), value, base);
-  out.append(digits.data(), end);
+/// Appends the parts with one check of the capacity.
+template <class... Parts>
+void append_all(std::string& out, const Parts&... parts) {
+  size_t old = out.size();
+  size_t size = old + (std::string_view(parts).size() + ...);
+  // The size that libstdc++ 12 passes may be its new capacity: ours counts.
+  out.resize_and_overwrite(size, [&](char* data, size_t) {
+    char* to = data + old;
+    auto put = [&to](std::string_view part) {
+      std::memcpy(to, part.data(), part.size());
+      to += part.size();
+    };
+    (put(std::string_view(parts)), ...);
+    return size;
+  });
 }
+
+/// The digits of a number, on the stack.
+class Digits {
+ public:
+  Digits(uint64_t value, int base) {
+    end_ = std::to_chars(digits_.data(), digits_.data() + digits_.size(), value, base).ptr;
+  }
+  operator std::string_view() const { return {digits_.data(), static_cast<size_t>(end_ - digits_.data())}; }
+
+ private:
+  std::array<char, 24> digits_;
+  char* end_;
+};
 
 }  // namespace
 
 bool is_hop_by_hop(std::string_view name) {
   switch (name.size()) {
     case 2:
-      return equals_ignoring_case(name, "te");
+      return is_named(name, "te");
     case 7:
-      return equals_ignoring_case(name, "upgrade");
+      return is_named(name, "upgrade");
     case 10:
-      return equals_ignoring_case(name, "connection") || equals_ignoring_case(name, "keep-alive");
+      return is_named(name, "connection") || is_named(name, "keep-alive");
     case 16:
-      return equals_ignoring_case(name, "proxy-connection");
+      return is_named(name, "proxy-connection");
     case 17:
-      return equals_ignoring_case(name, "transfer-encoding");
+      return is_named(name, "transfer-encoding");
     case 18:
-      return equals_ignoring_case(name, "proxy-authenticate");
+      return is_named(name, "proxy-authenticate");
     case 19:
-      return equals_ignoring_case(name, "proxy-authorization");
+      return is_named(name, "proxy-authorization");
     default:
       return false;
   }
 }
 
 bool is_gantry_header(std::string_view name) {
-  return name.size() > 7 && equals_ignoring_case(name.substr(0, 7), "gantry-");
+  return name.size() > 7 && is_named(name.substr(0, 7), "gantry-");
 }
 
 HeaderList forwardable(Headers headers, Direction direction) {
@@ -184,17 +210,16 @@ std::string_view reason_phrase(int status) {
 }
 
 void append_request_line(std::string& out, std::string_view method, std::string_view target) {
-  out.append(method).append(" ").append(target).append(" HTTP/1.1\r\n");
+  append_all(out, method, " ", target, " HTTP/1.1\r\n");
 }
 
 void append_status_line(std::string& out, int status, std::string_view reason) {
-  out.append("HTTP/1.1 ");
-  append_number(out, status, 10);
-  out.append(" ").append(reason.empty() ? reason_phrase(status) : reason).append("\r\n");
+  append_all(out, "HTTP/1.1 ", Digits(static_cast<uint64_t>(status), 10), " ",
+             reason.empty() ? reason_phrase(status) : reason, "\r\n");
 }
 
 void append_field(std::string& out, std::string_view name, std::string_view value) {
-  out.append(name).append(": ").append(value).append("\r\n");
+  append_all(out, name, ": ", value, "\r\n");
 }
 
 void append_fields(std::string& out, const OutgoingFields& fields) {
@@ -208,25 +233,22 @@ void append_fields(std::string& out, const OutgoingFields& fields) {
   if (fields.upgrade == Upgrade::pass) {
     append_field(out, "Connection", "Upgrade");
     for (const Header& header : fields.passed)
-      if (equals_ignoring_case(header.name, "upgrade")) append_field(out, header.name, header.value);
+      if (is_named(header.name, "upgrade")) append_field(out, header.name, header.value);
     for (const Header& header : fields.own)
-      if (equals_ignoring_case(header.name, "upgrade")) append_field(out, header.name, header.value);
+      if (is_named(header.name, "upgrade")) append_field(out, header.name, header.value);
   }
 }
 
 void append_framing(std::string& out, Framing framing) {
   if (framing.kind == Framing::Kind::length) {
-    out.append("Content-Length: ");
-    append_number(out, framing.bytes, 10);
-    out.append("\r\n");
+    append_all(out, "Content-Length: ", Digits(framing.bytes, 10), "\r\n");
   } else if (framing.kind == Framing::Kind::chunked) {
     out.append("Transfer-Encoding: chunked\r\n");
   }
 }
 
 void append_chunk_header(std::string& out, size_t bytes) {
-  append_number(out, bytes, 16);
-  out.append("\r\n");
+  append_all(out, Digits(bytes, 16), "\r\n");
 }
 
 void append_last_chunk(std::string& out, Headers trailers) {
@@ -246,9 +268,7 @@ Result<void> check_fields(Headers headers) {
 
 Result<void> check_request_line(std::string_view method, std::string_view target) {
   if (!is_valid_header({method, ""})) return fail(Code::invalid, "'{}' is not an HTTP method", method.substr(0, 64));
-  bool clean = !target.empty() &&
-               std::ranges::all_of(target, [](unsigned char byte) { return byte > ' ' && byte != 0x7f; });
-  if (!clean) return fail(Code::invalid, "'{}' is not a request target", target.substr(0, 256));
+  if (target.empty() || !is_target_text(target)) return fail(Code::invalid, "'{}' is not a request target", target.substr(0, 256));
   return {};
 }
 
