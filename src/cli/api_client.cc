@@ -106,6 +106,13 @@ Result<net::OutgoingRequest> ApiClient::prepare(std::string_view method, std::st
   return request;
 }
 
+Result<net::OutgoingRequest> ApiClient::prepare_for_agent(std::string_view method, std::string_view target) const {
+  GANTRY_TRY(auto request, prepare(method, target));
+  request.headers.remove("authorization");
+  if (!address_.key.empty()) request.headers.add("gantry-key", address_.key.reveal());
+  return request;
+}
+
 Result<net::IncomingResponse> ApiClient::exchange(net::OutgoingRequest request, net::HttpClient::Streams streams) {
   auto answer = http_.request_blocking(std::move(request), std::move(streams));
   if (!answer && answer.error().code() == Code::unavailable)

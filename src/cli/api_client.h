@@ -44,6 +44,8 @@ class ApiClient {
 
   /// A request with our key; `target` begins with `/`.
   Result<net::OutgoingRequest> prepare(std::string_view method, std::string_view target) const;
+  /// The same for the proxy: the key goes into `Gantry-Key`, so that Authorization is free for the agent.
+  Result<net::OutgoingRequest> prepare_for_agent(std::string_view method, std::string_view target) const;
   /// Sends it, whatever the answer's status is. Only transport failures are errors.
   Result<net::IncomingResponse> exchange(net::OutgoingRequest request, net::HttpClient::Streams streams = {});
 

@@ -162,7 +162,9 @@ class InvocationParser {
     } catch (const CLI::ParseError& error) {
       return std::unexpected(usage(error.what(), hint()));
     }
-    for (const auto& extra : app.remaining()) return std::unexpected(unknown_flag(extra));
+    // CLI11 reports the mark between flags and arguments as well.
+    for (const auto& extra : app.remaining())
+      if (extra != "--") return std::unexpected(unknown_flag(extra));
     for (auto [flag, option] : options) GANTRY_TRY_VOID(take_flag(*flag, *option));
     GANTRY_TRY_VOID(take_arguments(positionals));
     return std::move(result_);

@@ -228,8 +228,8 @@ std::string age_of(std::string_view time, Time now) {
   if (!then) return "-";
   Duration age = std::max(Duration::zero(), now - *then);
   // A person wants seconds here, not the milliseconds that tell nothing.
-  return format_duration_short(age < std::chrono::seconds(1) ? Duration::zero()
-                                                             : std::chrono::floor<std::chrono::seconds>(age));
+  if (age < std::chrono::seconds(1)) return "0s";
+  return format_duration_short(std::chrono::floor<std::chrono::seconds>(age));
 }
 
 }  // namespace gantry::cli

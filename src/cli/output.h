@@ -49,7 +49,7 @@ struct Listing {
 
 /// How wide and how colourful a table may be.
 struct Canvas {
-  Style style;
+  Style style = Style();
   size_t width = 0;  ///< 0: cells are never shortened
 };
 

@@ -19,10 +19,13 @@ bool takes_flag(const Command& command, std::string_view name) {
   return std::ranges::any_of(command.flags, [&](const Flag& flag) { return flag.name == name; });
 }
 
-Style style_for(const Environment& environment, const Invocation& invocation, Device device) {
-  bool wanted = device == Device::terminal && !invocation.has("--no-color") &&
-                environment.variable("NO_COLOR").value_or("").empty() && environment.variable("TERM") != "dumb";
-  return Style(wanted ? Style::Color::on : Style::Color::off);
+Style style_for(const Environment& environment, const Invocation& invocation, const Result<config::Config>& config,
+                Device device) {
+  std::string color = config ? config->text("color") : "auto";
+  bool plain = !environment.variable("NO_COLOR").value_or("").empty() || environment.variable("TERM") == "dumb" ||
+               device != Device::terminal;
+  bool wanted = color == "always" || (color == "auto" && !plain);
+  return Style(wanted && !invocation.has("--no-color") ? Style::Color::on : Style::Color::off);
 }
 
 /// The options of the configuration that the command line may set, as far as this command has them.
@@ -48,23 +51,34 @@ std::string clipped(std::string_view text, size_t height) {
   return std::string(text.substr(0, end)) + "…\n";
 }
 
+Result<config::Config> load_config(const Environment& environment, const Invocation& invocation) {
+  return config::load({.flags = config_flags(invocation),
+                       .environment = environment.variable,
+                       .working_directory = environment.working_directory});
+}
+
 }  // namespace
 
 Session::Session(Environment& environment, Invocation invocation)
     : environment_(environment),
       invocation_(std::move(invocation)),
-      out_style_(style_for(environment, invocation_, environment.out_device)),
-      err_style_(style_for(environment, invocation_, environment.err_device)) {
-  if (takes_listing_format(invocation_.command())) format_ = format_from_string(invocation_.choice("--output"));
+      config_(load_config(environment_, invocation_)),
+      out_style_(style_for(environment, invocation_, config_, environment.out_device)),
+      err_style_(style_for(environment, invocation_, config_, environment.err_device)) {
+  if (!takes_listing_format(invocation_.command())) return;
+  // A broken configuration stops the commands that need it, and no other.
+  std::string fallback = config_ ? config_->text("output") : "table";
+  format_ = format_from_string(invocation_.text_or("--output", fallback));
 }
 
 Result<const config::Config*> Session::config() {
-  if (!config_) {
-    GANTRY_TRY(config_, config::load({.flags = config_flags(invocation_),
-                                      .environment = environment_.variable,
-                                      .working_directory = environment_.working_directory}));
-  }
+  if (!config_) return std::unexpected(config_.error());
   return &*config_;
+}
+
+Duration Session::wait_timeout() {
+  if (auto given = invocation_.duration("--timeout")) return *given;
+  return config_ ? config_->duration("wait_timeout") : invocation_.duration_or_fallback("--timeout");
 }
 
 Result<ApiClient*> Session::api() {

@@ -35,7 +35,10 @@ class Session {
   const Style& out_style() const { return out_style_; }
   const Style& err_style() const { return err_style_; }
 
+  /// The configuration, with the flags of this command line on top.
   Result<const config::Config*> config();
+  /// How long to wait for agents: `--timeout`, else the setting `wait_timeout`.
+  Duration wait_timeout();
   Result<ApiClient*> api();
 
   /// Data, to stdout.
@@ -60,10 +63,10 @@ class Session {
  private:
   Environment& environment_;
   Invocation invocation_;
+  Result<config::Config> config_;
   Format format_ = Format::table;
   Style out_style_;
   Style err_style_;
-  std::optional<config::Config> config_;
   std::optional<ApiClient> api_;
 };
 

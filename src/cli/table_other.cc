@@ -24,7 +24,7 @@ Command config_view() {
       .name = "config view",
       .group = group,
       .summary = "Print all values that hold here",
-      .description = "Prints every key with its value. Secrets are shown as ***.",
+      .description = "Prints every key with its value. Secrets are shown as [redacted].",
       .flags = {{"--origin", 0, Value::none, "", "also print where each value comes from", ""}, output_flag()},
       .examples = {{"gantry config view --origin", "values and where they come from"}},
       .exits = {7},

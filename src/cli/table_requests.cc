@@ -20,7 +20,7 @@ Command invoke() {
       .arguments = {{.name = "NAME", .value = Value::agent, .about = "name of the agent"},
                     {.name = "PATH", .about = "path and query, such as /notes?all=1", .presence = Presence::optional}},
       .flags = {{"--method", 'X', Value::text, "METHOD", "HTTP method", "GET, POST with data"},
-                {"--data", 'd', Value::text, "DATA", "body: text, @file, or - for stdin", ""},
+                {"--body", 'd', Value::text, "DATA", "body: text, @file, or - for stdin", ""},
                 {"--header", 'H', Value::text, "'K: V'", "header to send", "", {}, Repeat::many},
                 {"--wait", 'w', Value::duration, "TIME", "wait this long for the answer of a waiting request", ""},
                 {"--include", 'i', Value::none, "", "print status and headers before the body", ""},

@@ -62,10 +62,10 @@ class Demo {
   Result<> choose_programs() {
     if (!find_in_usual_places("python3"))
       return std::unexpected(Error(Code::unsupported, "python3 is not installed").with_hint("apt-get install python3"));
-    programs_.push_back({"counter", "Python", "app.py", python_counter(), {"python3", "app.py"}, "/items"});
+    programs_.push_back({"counter", "Python", "app.py", python_counter, {"python3", "app.py"}, "/items"});
     has_node_ = find_in_usual_places("node").has_value();
     if (has_node_)
-      programs_.push_back({"notes", "Node", "app.js", node_notes(), {"node", "app.js"}, "/notes"});
+      programs_.push_back({"notes", "Node", "app.js", node_notes, {"node", "app.js"}, "/notes"});
     else
       session_.say("node is not installed, so the demo goes on with the Python program alone");
     requests_ = std::clamp<uint64_t>(session_.given().number_or_fallback("--requests"), fewest_requests, most_requests);

@@ -210,7 +210,7 @@ Result<> wait_until_ready(Session& session, ApiClient& api, json::Array& rows) {
                      "ready"});
   }
   if (goals.empty()) return {};
-  GANTRY_TRY(json::Array agents, wait_for(session, api, goals, session.given().duration_or_fallback("--timeout")));
+  GANTRY_TRY(json::Array agents, wait_for(session, api, goals, session.wait_timeout()));
   for (auto& row : rows)
     for (auto& agent : agents)
       if (text_at(agent, "name") == text_at(row, "name")) row.as_object()["agent"] = agent;

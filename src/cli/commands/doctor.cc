@@ -109,18 +109,6 @@ json::Object check_sandbox(Session& session) {
       "sysctl kernel.unprivileged_userns_clone=1 (Debian), kernel.apparmor_restrict_unprivileged_userns=0 (Ubuntu)");
 }
 
-json::Object check_shim(Session& session) {
-  fs::path self = session.environment().self;
-  for (const fs::path& place :
-       {self.parent_path() / "gantry-shim", self.parent_path() / "../libexec/gantry/gantry-shim",
-        self.parent_path() / "../lib/gantry/gantry-shim"}) {
-    // SAFETY: asks the kernel; no pointer is kept.
-    if (::access(place.c_str(), X_OK) == 0) return check("shim", "ok", place.lexically_normal().string());
-  }
-  return check("shim", "warn", "gantry-shim is not beside this program",
-               "install the gantry package, or set GANTRY_SHIM");
-}
-
 json::Object check_data(const fs::path& data) {
   // The directory is made by `up`; until then its nearest parent tells how much room there is.
   fs::path place = data;
@@ -140,8 +128,8 @@ json::Object check_data(const fs::path& data) {
 /// The checks that need no server.
 Result<json::Array> local_checks(Session& session) {
   GANTRY_TRY(const config::Config* settings, session.config());
-  return json::Array{check_kernel(),         check_cgroups(),     check_files(),
-                     check_sandbox(session), check_shim(session), check_data(settings->text("data"))};
+  return json::Array{check_kernel(), check_cgroups(), check_files(), check_sandbox(session),
+                     check_data(settings->text("data"))};
 }
 
 /// The server's own checks; that none runs is worth a word but no fault.
@@ -154,6 +142,9 @@ Result<> add_server_checks(Session& session, json::Array& checks) {
   }
   if (!answer) return std::unexpected(std::move(answer).error());
   checks.push_back(check("server", "ok", fmt::format("answers at {}", (*api)->url())));
+  // The server tried the sandbox with its own driver: that tells more than our try.
+  auto ours = std::ranges::find_if(checks, [](const json::Value& row) { return text_at(row, "name") == "sandbox"; });
+  if (ours != checks.end()) checks.erase(ours);
   for (const auto& row : array_at(*answer, "checks")) checks.push_back(row);
   return {};
 }

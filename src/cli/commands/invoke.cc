@@ -16,7 +16,7 @@ namespace {
 constexpr size_t whole_body_limit = size_t{16} << 20;
 constexpr size_t piece_size = size_t{256} << 10;
 
-/// Gives the bytes of `--data`.
+/// Gives the bytes of `--body`.
 class BodySource {
  public:
   /// `@file`, `-` for stdin, else the text itself.
@@ -74,7 +74,7 @@ Result<> add_headers(net::OutgoingRequest& request, const std::vector<std::strin
 
 /// Reads the body; what is longer than the limit goes into the upload stream.
 Result<> add_body(Session& session, net::OutgoingRequest& request, net::HttpClient::Streams& streams) {
-  auto data = session.given().text("--data");
+  auto data = session.given().text("--body");
   if (!data) return {};
   GANTRY_TRY(auto opened, BodySource::open(session, *data));
   auto source = std::make_shared<BodySource>(std::move(opened));
@@ -182,9 +182,9 @@ Result<net::OutgoingRequest> build_request(Session& session, ApiClient& api, net
   const Invocation& given = session.given();
   std::string path = given.argument("PATH").value_or("/");
   if (!path.starts_with('/')) path.insert(0, "/");
-  std::string method = given.text_or("--method", given.has("--data") ? "POST" : "GET");
+  std::string method = given.text_or("--method", given.has("--body") ? "POST" : "GET");
   GANTRY_TRY(auto request,
-             api.prepare(method, fmt::format("/agent/{}{}", percent_encode(given.required("NAME")), path)));
+             api.prepare_for_agent(method, fmt::format("/agent/{}{}", percent_encode(given.required("NAME")), path)));
   GANTRY_TRY_VOID(add_headers(request, given.list("--header")));
   GANTRY_TRY_VOID(add_body(session, request, streams));
   request.timeout = given.duration_or_fallback("--timeout");

@@ -15,12 +15,16 @@ namespace {
 
 constexpr Duration poll_interval = std::chrono::milliseconds(50);
 
-/// The configuration flags that were given, for a child that must decide the same.
+/// The settings that were given as flags, for a child that must decide the same.
 std::vector<std::string> flags_for_child(const Session& session) {
   std::vector<std::string> words;
-  for (std::string_view flag : {"--data", "--listen", "--log-level", "--url", "--key"}) {
-    if (auto value = session.given().text(flag)) words.push_back(fmt::format("{}={}", flag, *value));
+  for (const auto& option : config::schema()) {
+    std::string name = config::flag_name(option);
+    for (const auto& flag : session.given().command().flags)
+      if (flag.name == name && name != "--output" && session.given().has(name))
+        words.push_back(fmt::format("{}={}", name, *session.given().text(name)));
   }
+  if (auto data = session.given().text("--data")) words.push_back("--data=" + *data);
   return words;
 }
 

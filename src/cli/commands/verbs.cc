@@ -43,7 +43,7 @@ Result<json::Value> call_verb(Session& session, const std::string& name, std::st
   std::string target = agent_path(name, verb);
   std::optional<Duration> patience;
   if (!session.given().has("--no-wait")) {
-    Duration timeout = session.given().duration_or_fallback("--timeout");
+    Duration timeout = session.wait_timeout();
     target += "?wait=" + format_duration(timeout);
     // The server answers when the time is up; the connection must outlast that.
     patience = timeout + ApiClient::call_timeout;

@@ -1,4 +1,4 @@
-// The two programs that the demo runs: the same bytes as in examples/.
+// The two programs that the demo runs: the same bytes as in examples/, put here by CMakeLists.txt.
 #pragma once
 
 #include <string_view>
@@ -6,8 +6,8 @@
 namespace gantry::cli {
 
 /// examples/python-counter/app.py
-std::string_view python_counter();
+extern const std::string_view python_counter;
 /// examples/node-notes/app.js
-std::string_view node_notes();
+extern const std::string_view node_notes;
 
 }  // namespace gantry::cli
