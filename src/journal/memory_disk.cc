@@ -49,7 +49,7 @@ class MemoryFile final : public File {
     return fault == FaultKind::none ? Result<void>() : disk_.fail_now();
   }
 
-  Result<void> allocate(uint64_t size) override {
+  Result<void> fill_with_zeros(uint64_t size) override {
     std::lock_guard lock(disk_.mutex_);
     if (dead()) return disk_.fail_now();
     const FaultKind fault = disk_.step();

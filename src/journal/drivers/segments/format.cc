@@ -111,15 +111,21 @@ FrameStatus decode_frame(std::string_view bytes, uint32_t salt, Frame& out) {
   if (size < frame_header_size + scope_size || size > max_frame_size) return FrameStatus::damaged;
   if (size > bytes.size()) return FrameStatus::truncated;
   if (crypto::crc32c(bytes.substr(4, size - 4), salt) != get<uint32_t>(at)) return FrameStatus::damaged;
-  out.size = size;
+  read_frame(bytes, out);
+  return FrameStatus::valid;
+}
+
+void read_frame(std::string_view bytes, Frame& out) {
+  const char* at = bytes.data();
+  const size_t scope_size = get<uint8_t>(at + 43);
+  out.size = get<uint32_t>(at + 4);
   out.seq = get<uint64_t>(at + 8);
   out.time = Time(Duration(get<int64_t>(at + 16)));
   std::memcpy(out.entity.data(), at + 24, out.entity.size());
   out.kind = Kind{get<uint16_t>(at + 40)};
   out.flags = get<uint8_t>(at + 42);
   out.scope = bytes.substr(frame_header_size, scope_size);
-  out.payload = bytes.substr(frame_header_size + scope_size, size - frame_header_size - scope_size);
-  return FrameStatus::valid;
+  out.payload = bytes.substr(frame_header_size + scope_size, out.size - frame_header_size - scope_size);
 }
 
 Result<Record> RecordMaker::make(const Frame& frame, uint64_t segment, uint64_t offset) {

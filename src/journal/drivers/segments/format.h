@@ -97,6 +97,9 @@ enum class FrameStatus {
 /// Decodes the frame that `bytes` begins with; `out` points into `bytes`. Never trusts its input.
 FrameStatus decode_frame(std::string_view bytes, uint32_t salt_crc, Frame& out);
 
+/// The fields of a frame that this process has just encoded: nothing is checked.
+void read_frame(std::string_view bytes, Frame& out);
+
 /// Frames of one segment become Records; remembers the scope of the last one, which is mostly the next's.
 class RecordMaker {
  public:

@@ -10,7 +10,6 @@ namespace gantry::journal::segments {
 namespace {
 
 constexpr uint64_t first_size = 4 << 20;
-constexpr uint64_t fill_step = 1 << 20;
 
 }  // namespace
 
@@ -98,17 +97,12 @@ void Provisioner::run() {
   }
 }
 
-// Zeros are written and not only allocated: the first write to an allocated, unwritten extent makes the
-// next fdatasync commit metadata too (measured 3 times slower on ext4).
 Result<Prepared> Provisioner::make(uint64_t number) {
   const std::string name = raw_name(number);
   const uint64_t size = size_of(number, options_);
   auto fill = [&]() -> Result<std::shared_ptr<File>> {
     GANTRY_TRY(std::shared_ptr<File> file, storage_.open(name, OpenMode::create));
-    GANTRY_TRY_VOID(file->allocate(size));
-    const std::string zeros(std::min(size, fill_step), '\0');
-    for (uint64_t offset = 0; offset < size; offset += zeros.size())
-      GANTRY_TRY_VOID(file->write(offset, std::string_view(zeros).substr(0, std::min(size - offset, fill_step))));
+    GANTRY_TRY_VOID(file->fill_with_zeros(size));
     GANTRY_TRY_VOID(file->sync());
     GANTRY_TRY_VOID(storage_.sync_directory(std::string(segment_directory)));
     return file;

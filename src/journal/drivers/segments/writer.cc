@@ -10,6 +10,7 @@ namespace {
 
 // Room for it is kept: the largest group of a burst should not pin its memory forever.
 constexpr size_t kept_buffer = 1 << 20;
+constexpr size_t page_size = 4096;
 
 bool is_accept(const Pending* pending) { return pending->priority == Priority::accept; }
 
@@ -142,7 +143,7 @@ void Writer::enter_catalog() {
 SegmentHeader Writer::next_header(const Prepared& prepared) {
   SegmentHeader header{.number = prepared.number,
                        .first_seq = last_seq_ + 1,
-                       .group_limit = room_of_group(parts_.options) + header_size,
+                       .group_limit = room_of_group(parts_.options) + header_size + page_size,
                        .created = parts_.clock.now()};
   if (SegmentPtr last = parts_.catalog.last()) {
     header.previous = last->number();
@@ -183,9 +184,15 @@ Result<void> Writer::write_group(const std::vector<Pending*>& group) {
   return {};
 }
 
+// Up to the end of a page, with the zeros that are there already: the kernel need not read the rest of a page
+// that it does not have.
 Result<void> Writer::flush_buffer() {
   const uint64_t offset = segment_ ? end_ : 0;
-  GANTRY_TRY_VOID(file_->write(offset, buffer_));
+  const size_t used = buffer_.size();
+  buffer_.append((page_size - (offset + used) % page_size) % page_size, '\0');
+  auto written = file_->write(offset, buffer_);
+  buffer_.resize(used);
+  if (!written) return written;
   return file_->sync();
 }
 
@@ -222,7 +229,7 @@ void Writer::fold(const std::vector<Pending*>& group) {
     for (const Appended& receipt : pending->receipts) {
       Frame frame;
       const std::string_view bytes = std::string_view(buffer_).substr(receipt.location.offset - base);
-      GANTRY_CHECK(decode_frame(bytes, salt_crc_, frame) == FrameStatus::valid);
+      read_frame(bytes, frame);
       auto record = maker_.make(frame, header_.number, receipt.location.offset);
       GANTRY_CHECK(record.has_value());
       for (Fold* one : parts_.folds) one->apply(*record);
