@@ -184,7 +184,7 @@ TEST(Limits, BoundSizeDepthAndDocuments) {
   EXPECT_EQ(problem_of("a\n---\nb\n---\nc\n", {.max_documents = 2}).what, limit);
 }
 
-TEST(Limits, OneLongLineStaysLinear) {
+TEST(Limits, OneLongLineHasTheColumnsOfItsCharacters) {
   std::string text = "[";
   for (int i = 0; i < 150'000; ++i) text += "1,";
   Node list = parse_one(text + "2]");
@@ -236,6 +236,7 @@ TEST(QuoteIfNeeded, ReadsBackAsTheSameString) {
     }
   }
   EXPECT_EQ(quote_if_needed("app.py"), "app.py");
+  for (std::string_view word : {"yes", "No", "ON", "n"}) EXPECT_EQ(quote_if_needed(word), json::quote(word));
 }
 
 }  // namespace
