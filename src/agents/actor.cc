@@ -2,8 +2,6 @@
 
 #include <algorithm>
 
-#include "agents/probe.h"
-
 namespace gantry::agents {
 namespace {
 
@@ -11,8 +9,6 @@ using telemetry::field;
 
 /// The supervisor's wake-up when nothing is due: any event comes earlier.
 constexpr Duration nothing_due = std::chrono::hours(1);
-/// Between two tries to delete an agent from a store that cannot be written.
-constexpr Duration removal_retry = std::chrono::seconds(1);
 
 class SandboxDialer final : public Dialer {
  public:
@@ -210,168 +206,6 @@ void Actor::open(const Action& action) {
   route_->add(std::make_shared<Target>(
       Target::Names{.instance = action.instance, .replica = action.replica, .generation = action.generation},
       record_.spec->port, std::make_shared<SandboxDialer>(std::move(sandbox))));
-}
-
-// ---- Actions ---------------------------------------------------------------------------------
-
-void Actor::adopt(InstanceId id, uint64_t generation, std::shared_ptr<sandbox::Sandbox> sandbox) {
-  {
-    std::lock_guard lock(running_mutex_);
-    running_[id] = {sandbox, generation};
-  }
-  // Weak: the sandbox outlives an actor that leaves it running.
-  sandbox->on_exit([weak = weak_from_this(), id, generation](const sandbox::ExitInfo& info) {
-    const Self self = weak.lock();
-    if (self == nullptr) return;
-    self->post([id, generation, reason = info.describe()](Actor& actor, Moment moment) {
-      actor.log_.info("program ended", field("instance", id), field("reason", reason));
-      actor.supervisor_.exited(id, generation, reason, moment);
-    });
-  });
-}
-
-std::shared_ptr<sandbox::Sandbox> Actor::sandbox_of(InstanceId id) const {
-  std::lock_guard lock(running_mutex_);
-  auto found = running_.find(id);
-  return found == running_.end() ? nullptr : found->second.sandbox;
-}
-
-std::vector<std::pair<InstanceId, std::shared_ptr<sandbox::Sandbox>>> Actor::sandboxes() const {
-  std::lock_guard lock(running_mutex_);
-  std::vector<std::pair<InstanceId, std::shared_ptr<sandbox::Sandbox>>> all;
-  all.reserve(running_.size());
-  for (const auto& [id, running] : running_) all.emplace_back(id, running.sandbox);
-  return all;
-}
-
-Result<sandbox::Spec> Actor::sandbox_spec(const Action& action, const core::AgentSpec& spec) const {
-  const Places& places = world_.places;
-  // Missing parents are made here; the driver makes the last directory and gives it to the program's uid.
-  GANTRY_TRY_VOID(os::make_directories(places.workspaces(id_), 0755));
-  GANTRY_TRY_VOID(os::make_directories(places.instance(action.instance).parent_path(), 0755));
-  std::vector<std::pair<std::string, std::string>> env{{"PORT", std::to_string(spec.port)},
-                                                       {"GANTRY_AGENT", spec.name},
-                                                       {"GANTRY_INSTANCE", action.instance.to_string()},
-                                                       {"GANTRY_REPLICA", std::to_string(action.replica)}};
-  for (const auto& [name, value] : spec.env) {
-    std::erase_if(env, [&](const auto& entry) { return entry.first == name; });
-    env.emplace_back(name, value);
-  }
-  return sandbox::Spec{
-      .id = action.instance,
-      .name = spec.name,
-      .command = spec.command,
-      .env = std::move(env),
-      .app_dir = spec.workdir.empty() ? std::filesystem::path() : world_.workdirs.path_of(spec.workdir),
-      .workspace_dir = places.workspace(id_, action.replica),
-      .instance_dir = places.instance(action.instance),
-      .limits = {.memory = spec.resources.memory,
-                 .cpu = spec.resources.cpu,
-                 .pids = spec.resources.pids,
-                 .tmp = spec.resources.tmp,
-                 .workspace = spec.resources.workspace}};
-}
-
-Task<void> Actor::launch(Self self, Action action, std::shared_ptr<const core::AgentSpec> spec) {
-  ActorWorld& world = self->world_;
-  const auto failed = [self, action](const Error& error) {
-    self->log_.warn("instance did not start", field("instance", action.instance), field("error", error));
-    self->post([action, reason = error.reason()](Actor& actor, Moment moment) {
-      actor.supervisor_.start_failed(action.instance, action.generation, reason, moment);
-    });
-  };
-  const uint32_t restarts = [&] {
-    for (const SupervisedInstance& instance : self->supervisor_.instances())
-      if (instance.id == action.instance) return instance.restarts;
-    return 0u;
-  }();
-  // Before the program: one that nobody has written down would not be found again.
-  const InstanceRecord record{action.instance, self->id_, action.replica, action.revision, restarts};
-  auto saved = co_await world.parts.database.write(
-      self->route_->scope(), [record](store::Session& session) { return save_instance(session, record); },
-      store::Durability::deferred);
-  if (!saved.has_value()) co_return failed(saved.error());
-  auto prepared = co_await world.parts.blocking.run([&] { return self->sandbox_spec(action, *spec); });
-  if (!prepared.has_value()) co_return failed(prepared.error());
-  if (!prepared->has_value()) co_return failed(prepared->error());
-  auto started = co_await world.parts.sandbox.start(std::move(**prepared));
-  if (!started.has_value()) co_return failed(started.error());
-  const int64_t pid = (*started)->pid();
-  self->log_.info("instance started", field("instance", action.instance), field("replica", action.replica),
-                  field("pid", pid));
-  self->post([action, pid](Actor& actor, Moment moment) {
-    actor.supervisor_.started(action.instance, action.generation, pid, moment);
-  });
-  self->adopt(action.instance, action.generation, std::move(*started));
-}
-
-Task<void> Actor::probe_once(Self self, Action action, std::shared_ptr<const core::AgentSpec> spec) {
-  std::shared_ptr<sandbox::Sandbox> sandbox = self->sandbox_of(action.instance);
-  ProbeResult result{ProbeResult::Outcome::unhealthy, "the program is gone"};
-  if (sandbox != nullptr) result = co_await probe(std::move(sandbox), spec->health, spec->port);
-  self->post([action, result](Actor& actor, Moment moment) {
-    actor.supervisor_.probed(action.instance, action.generation, result, moment);
-  });
-}
-
-Task<void> Actor::stop_program(Self self, Action action) {
-  const std::shared_ptr<sandbox::Sandbox> sandbox = self->sandbox_of(action.instance);
-  std::string reason = "stopped";
-  if (sandbox != nullptr) reason = (co_await sandbox->stop(action.grace)).describe();
-  self->post([action, reason](Actor& actor, Moment moment) {
-    actor.supervisor_.exited(action.instance, action.generation, reason, moment);
-  });
-}
-
-Task<void> Actor::freeze_or_thaw(Self self, Action action) {
-  const std::shared_ptr<sandbox::Sandbox> sandbox = self->sandbox_of(action.instance);
-  Result<> result;
-  if (sandbox != nullptr) {
-    // Not in one conditional expression: see docs/adr/0002-coroutine-subset-and-compiler.md.
-    if (action.kind == Action::Kind::freeze)
-      result = co_await sandbox->pause();
-    else
-      result = co_await sandbox->resume();
-  }
-  self->post([action, result](Actor& actor, Moment moment) {
-    if (action.kind == Action::Kind::freeze)
-      actor.supervisor_.frozen(action.instance, action.generation, result, moment);
-    else
-      actor.supervisor_.thawed(action.instance, action.generation, result, moment);
-  });
-}
-
-Task<void> Actor::forget_instance(Self self, Action action) {
-  auto deleted = co_await self->world_.parts.database.write(
-      self->route_->scope(), [id = action.instance](store::Session& session) { return delete_instance(session, id); },
-      store::Durability::deferred);
-  // A row that stays is found dead at the next start and forgotten then.
-  if (!deleted.has_value())
-    self->log_.warn("instance not forgotten", field("instance", action.instance), field("error", deleted.error()));
-  auto removed = co_await self->world_.parts.blocking.run(
-      [&] { return os::remove_tree(self->world_.places.instance(action.instance)); });
-  if (removed.has_value() && !removed->has_value())
-    self->log_.warn("instance files not deleted", field("instance", action.instance), field("error", removed->error()));
-}
-
-Task<void> Actor::finish_removal(Self self) {
-  self->route_->set_intent(Availability::removed);
-  for (;;) {
-    auto deleted = co_await self->world_.parts.database.write(
-        self->route_->scope(), [id = self->id_](store::Session& session) { return delete_agent(session, id); });
-    if (deleted.has_value()) break;
-    self->log_.error("agent not deleted from the store", field("error", deleted.error()));
-    // The stop of the daemon ends it; the next start goes on with the removal.
-    if (self->ending_.has_value()) co_return;
-    co_await sleep_for(removal_retry);
-  }
-  auto removed = co_await self->world_.parts.blocking.run(
-      [&] { return os::remove_tree(self->world_.places.workspaces(self->id_)); });
-  if (removed.has_value() && !removed->has_value())
-    self->log_.warn("workspaces not deleted", field("error", removed->error()));
-  self->world_.forget(self->id_, self->route_->scope(), self->route_->name());
-  self->log_.info("agent removed");
-  self->post([](Actor& actor, Moment) { actor.gone_ = true; });
 }
 
 // ---- What others see -------------------------------------------------------------------------

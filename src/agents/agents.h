@@ -73,7 +73,9 @@ struct Parts {
   telemetry::Logger& logger;
 };
 
+/// What a user asks of a running agent.
 enum class Verb { start, stop, restart, pause, resume };
+/// nullopt if there is no such verb.
 std::optional<Verb> verb_from_string(std::string_view text);
 
 /// How long a verb waits until its state is reached; without `wait` it returns once it is recorded.
@@ -82,6 +84,7 @@ struct VerbOptions {
   std::optional<Duration> wait;
 };
 
+/// What a deploy did.
 struct Deployed {
   enum class Outcome { created, updated, unchanged };
   Outcome outcome = Outcome::created;
@@ -95,11 +98,13 @@ struct ListOptions {
   size_t limit = 100;
   std::string after;  ///< the cursor of the page before
 };
+/// The agents of a page and where the next one begins.
 struct AgentPage {
   std::vector<AgentView> agents;
   std::string next;  ///< empty at the end
 };
 
+/// Which lines to read. Without `tail` and `since`: all that are kept.
 struct LogOptions {
   std::optional<size_t> tail;
   std::optional<Time> since;

@@ -245,6 +245,21 @@ TEST_F(SupervisorTest, StopsByDrainingFirstAndThenByTheGrace) {
   EXPECT_EQ(supervisor_.next_deadline(), std::nullopt);
 }
 
+TEST_F(SupervisorTest, ShortensTheDrainOfARolloutWhenTheAgentIsStopped) {
+  want({.revision = 1, .drain = seconds(7), .rollout_drain = minutes(5)});
+  run_smoothly();
+  wanted_.revision = 2;
+  want(wanted_);
+  start_ok(only(Kind::start).at(0));
+  probe(only(Kind::probe).at(0), true);
+  ASSERT_EQ(only(Kind::drain).size(), 1u);
+  EXPECT_EQ(*supervisor_.next_deadline() - clock_.steady(), seconds(30)) << "the next probe, not the drain";
+  intend(Intent::stop);
+  EXPECT_EQ(*supervisor_.next_deadline() - clock_.steady(), seconds(7));
+  advance(seconds(7));
+  EXPECT_EQ(only(Kind::stop).size(), 2u);
+}
+
 TEST_F(SupervisorTest, KeepsTheInstanceAcrossAStopAndAStart) {
   want({});
   run_smoothly();

@@ -36,6 +36,7 @@ struct IsolationView {
   std::string seccomp;
 };
 
+/// One instance; `isolation` and `limits` are empty while no program runs.
 struct InstanceView {
   InstanceId id;
   uint32_t replica = 0;
@@ -49,6 +50,7 @@ struct InstanceView {
   std::vector<LimitView> limits;
 };
 
+/// One agent with its instances, by replica.
 struct AgentView {
   AgentId id;
   std::string name;
@@ -73,6 +75,7 @@ struct RequestCounts {
 enum class Detail { brief, full };
 json::Value to_json(const AgentView& agent, RequestCounts requests, Detail detail);
 
+/// The last probe of one instance.
 struct HealthView {
   InstanceId instance;
   uint32_t replica = 0;
@@ -82,6 +85,7 @@ struct HealthView {
   std::optional<Time> checked_at;
   uint32_t consecutive_failures = 0;
 };
+/// The last probes of all instances of one agent.
 struct AgentHealth {
   std::string agent;
   AgentStatus status = AgentStatus::stopped;
@@ -89,6 +93,7 @@ struct AgentHealth {
 };
 json::Value to_json(const AgentHealth& health);
 
+/// What one instance uses now.
 struct StatsView {
   std::string agent;
   InstanceId instance;
@@ -103,6 +108,7 @@ struct StatsView {
 };
 json::Value to_json(const StatsView& stats);
 
+/// One line that a program wrote.
 struct LogLine {
   Time time;
   InstanceId instance;

@@ -15,6 +15,7 @@
 
 namespace gantry::agents {
 
+/// The bounds of an upload; beyond one it is refused (GR0503).
 struct WorkdirLimits {
   Bytes upload = gibibytes(2);    ///< of the tar stream
   Bytes unpacked = gibibytes(4);  ///< of all files together
