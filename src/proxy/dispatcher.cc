@@ -15,6 +15,10 @@ requests::Order order_of(const core::AgentSpec& spec) {
 Task<void> Waiter::wait(SteadyTime deadline) { co_await notifier_.wait(seen_, deadline); }
 
 void Dispatcher::start() {
+  {
+    std::lock_guard lock(mutex_);
+    started_ = true;
+  }
   for (const requests::AgentKey& agent : parts_.requests.waiting_agents()) queued(agent);
   tasks_.spawn(parts_.threads.executor(0), run());
 }
@@ -82,6 +86,11 @@ std::optional<Waiter::Grant> Dispatcher::leave(const std::shared_ptr<agents::Rou
 }
 
 void Dispatcher::queued(const requests::AgentKey& agent) {
+  {
+    // Recovery of the journal tells, too; until `start` nobody knows which agents there are.
+    std::lock_guard lock(mutex_);
+    if (!started_) return;
+  }
   auto route = parts_.agents.find(agent.scope, agent.name);
   if (route && route->agent() == agent.id) return mark(std::move(route));
   // The agent went away while this request was on its way in, or while the server was down.

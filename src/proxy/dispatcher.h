@@ -97,6 +97,7 @@ class Dispatcher final : public requests::QueueListener, public agents::Listener
   std::unordered_map<AgentId, Agent> agents_;
   std::set<AgentId> marked_;
   size_t next_thread_ = 0;
+  bool started_ = false;
   bool closed_ = false;
 };
 
