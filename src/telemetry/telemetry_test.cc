@@ -4,6 +4,7 @@
 #include <gtest/gtest.h>
 #include <sys/stat.h>
 
+#include <algorithm>
 #include <condition_variable>
 #include <fstream>
 #include <mutex>
@@ -205,6 +206,25 @@ TEST(Log, IsSafeFromManyThreadsAndStopWritesWhatIsQueued) {
   EXPECT_EQ(lines, 4000u);
 }
 
+TEST(Log, StopWritesWhatWaitsBehindASlowSink) {
+  Fixture fixture;
+  fixture.block();
+  Logger log = fixture.writer->logger();
+  log.info("first");
+  fixture.wait_until_blocked();
+  for (int i = 0; i < 5; ++i) log.info("more");
+  std::thread stopper([&] { fixture.writer->stop(); });
+  // The stop is under way as soon as nothing is taken any more.
+  SystemClock clock;
+  for (auto deadline = clock.steady() + std::chrono::seconds(30); log.enabled(Level::error);) {
+    ASSERT_LT(clock.steady(), deadline);
+    std::this_thread::yield();
+  }
+  fixture.unblock();
+  stopper.join();
+  EXPECT_EQ(std::ranges::count(fixture.shared->text, '\n'), 6);
+}
+
 TEST(Log, AFailingSinkIsCountedAndHarmsNobody) {
   Fixture fixture;
   fixture.shared->failing = true;
@@ -224,11 +244,11 @@ TEST(FileSink, RotatesWholeLinesAndKeepsTheWantedNumber) {
   auto path = folder.path / "server.log";
   auto sink = file_sink({.path = path, .max_size = Bytes{10}, .keep = 2}).value();
   for (std::string_view lines :
-       {"1111\n2222\n", "3333\n", "4444\n5555\n6666\n", "a line that is longer than a file\n", "7777\n"})
+       {"1111\n2222\n", "33\n", "4444\n555\n6666\n", "a line that is longer than a file\n", "7777\n"})
     ASSERT_TRUE(sink->write(lines).has_value());
   EXPECT_EQ(read_file(path), "7777\n");
   EXPECT_EQ(read_file(path.string() + ".1"), "a line that is longer than a file\n");
-  EXPECT_EQ(read_file(path.string() + ".2"), "5555\n6666\n");
+  EXPECT_EQ(read_file(path.string() + ".2"), "555\n6666\n");
   EXPECT_FALSE(std::filesystem::exists(path.string() + ".3"));
 }
 
