@@ -205,7 +205,8 @@ TEST(Load, RefusesWhatIsNoListOfKeys) {
   write_file(world.user_file(), "data: [a\n");
   EXPECT_NE(world.mistakes().find("~/.config/gantry/config.yaml:2: expected `,` or `]` here"), std::string::npos);
   std::filesystem::remove(world.user_file());
-  std::filesystem::create_directory(world.user_file());
+  // A FIFO without a writer would stop whoever opens it, or read as an empty file.
+  ASSERT_EQ(::mkfifo(world.user_file().c_str(), 0600), 0);
   auto config = load(world.options());
   ASSERT_FALSE(config.has_value());
   EXPECT_EQ(config.error().id(), ErrorId::GR0702);
