@@ -192,16 +192,18 @@ Result<> Cgroup::kill() const {
   if (!abilities.kill.empty()) return put(v2 / abilities.kill, "1");
   // Kernels before 5.14: signals until nobody is left. A fork bomb is bounded by the pids limit.
   constexpr int rounds = 64;
-  const fs::path* directory = nullptr;
-  for (const fs::path* candidate : {&pids, &memory, &freezer, &cpu, &v2})
-    if (directory == nullptr && !candidate->empty()) directory = candidate;
-  if (directory == nullptr) return fail(Code::unsupported, "there is no control group to kill");
   for (int round = 0; round < rounds; ++round) {
-    GANTRY_TRY(auto members, members_of(*directory));
-    if (members.empty()) return {};
-    for (pid_t pid : members) ::kill(pid, SIGKILL);
+    std::vector<pid_t> left = members();
+    if (left.empty()) return {};
+    for (pid_t pid : left) ::kill(pid, SIGKILL);
   }
-  return fail(Code::conflict, "{} still has members", directory->string());
+  return fail(Code::conflict, "the group still has members");
+}
+
+std::vector<pid_t> Cgroup::members() const {
+  for (const fs::path* directory : {&v2, &pids, &memory, &freezer, &cpu})
+    if (!directory->empty()) return members_of(*directory).value_or(std::vector<pid_t>{});
+  return {};
 }
 
 Result<> Cgroup::remove() const {

@@ -59,6 +59,8 @@ struct Cgroup {
   /// Deletes the directories. `conflict` while a member, dead or alive, is left. Idempotent.
   Result<> remove() const;
 
+  /// The processes in it; empty if there is no group.
+  std::vector<pid_t> members() const;
   /// Current use; 0 if no controller knows.
   Bytes memory_used() const;
   Duration cpu_used() const;

@@ -165,4 +165,25 @@ Result<ProcessIdentity> identify_process(pid_t pid) {
   return ProcessIdentity{pid, *ticks, uid};
 }
 
+std::vector<pid_t> process_tree(pid_t root, size_t most) {
+  std::vector<pid_t> tree{root};
+  for (size_t next = 0; next < tree.size() && tree.size() < most; ++next) {
+    std::error_code failed;
+    std::filesystem::path tasks = fmt::format("/proc/{}/task", tree[next]);
+    // Each thread lists its own children.
+    for (const auto& task : std::filesystem::directory_iterator(tasks, failed)) {
+      auto text = read_file(task.path() / "children", kibibytes(256));
+      if (!text) continue;
+      for (const char *at = text->data(), *end = at + text->size(); at < end && tree.size() < most;) {
+        pid_t pid = 0;
+        auto [rest, error] = std::from_chars(at, end, pid);
+        if (error != std::errc{}) break;
+        tree.push_back(pid);
+        at = rest + 1;
+      }
+    }
+  }
+  return tree;
+}
+
 }  // namespace gantry::os

@@ -64,6 +64,9 @@ struct ProcessIdentity {
 /// `not_found` if there is no such process.
 Result<ProcessIdentity> identify_process(pid_t pid);
 
+/// The process and everything that descends from it, at most `most`; those that end meanwhile are missing.
+std::vector<pid_t> process_tree(pid_t root, size_t most);
+
 /// Field 22 of the text of /proc/PID/stat, whatever the program calls itself; nullopt if it is malformed.
 std::optional<uint64_t> start_ticks_of_stat(std::string_view stat);
 

@@ -299,7 +299,12 @@ void Instance::watch_usage() {
       self->kill_now();
     });
   };
-  shared_.usage.add(record_.id, *std::move(root), record_.limits.workspace, std::move(exceeded));
+  auto processes = [group = record_.group, pid = record_.shim.pid] {
+    constexpr size_t most = 4096;
+    std::vector<pid_t> members = group.members();
+    return members.empty() ? os::process_tree(pid, most) : members;
+  };
+  shared_.usage.add(record_.id, *std::move(root), record_.limits.workspace, processes, std::move(exceeded));
 }
 
 void Instance::kill_now() {

@@ -21,12 +21,13 @@ void UsageWatch::stop() {
   if (thread_.joinable()) thread_.join();
 }
 
-void UsageWatch::add(InstanceId id, os::Fd root, Bytes limit, Exceeded exceeded) {
+void UsageWatch::add(InstanceId id, os::Fd root, Bytes limit, Processes processes, Exceeded exceeded) {
   struct stat status{};
   Tree tree;
   if (::fstat(root.get(), &status) == 0) tree.device = status.st_dev;
   tree.root = std::make_shared<os::Fd>(std::move(root));
   tree.limit = limit;
+  tree.processes = std::move(processes);
   tree.exceeded = std::move(exceeded);
   tree.interval = options_.interval;
   tree.due = clock_.steady();
@@ -73,9 +74,11 @@ std::optional<InstanceId> UsageWatch::next_due(SteadyTime now) const {
 void UsageWatch::measure(InstanceId id, std::unique_lock<std::mutex>& lock) {
   std::shared_ptr<os::Fd> root = trees_.at(id).root;
   Bytes limit = trees_.at(id).limit;
+  Processes processes = trees_.at(id).processes;
   lock.unlock();
   SteadyTime begin = clock_.steady();
   auto size = measure_tree(*root, limit);
+  if (size && processes) size->bytes.count += measure_nameless(*root, processes()).count;
   Duration took = clock_.steady() - begin;
   lock.lock();
   auto found = trees_.find(id);

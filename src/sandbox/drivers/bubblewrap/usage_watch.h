@@ -28,12 +28,14 @@ struct UsageWatchOptions {
 class UsageWatch {
  public:
   using Exceeded = std::function<void()>;
+  /// The processes that may hold files of a tree; called from the watching thread.
+  using Processes = std::function<std::vector<pid_t>()>;
   UsageWatch(Clock& clock, UsageWatchOptions options);
   ~UsageWatch();
   void stop();
 
   /// Calls `exceeded` once, from the watching thread, when the tree holds more than `limit`.
-  void add(InstanceId id, os::Fd root, Bytes limit, Exceeded exceeded);
+  void add(InstanceId id, os::Fd root, Bytes limit, Processes processes, Exceeded exceeded);
   void remove(InstanceId id);
   /// What the last walk found.
   Bytes last(InstanceId id) const;
@@ -42,6 +44,7 @@ class UsageWatch {
   struct Tree {
     std::shared_ptr<os::Fd> root;
     Bytes limit;
+    Processes processes;
     Exceeded exceeded;
     Bytes bytes;
     uint64_t entries = 0;

@@ -6,6 +6,7 @@
 #include <unistd.h>
 
 #include <cerrno>
+#include <map>
 #include <memory>
 #include <vector>
 
@@ -93,6 +94,25 @@ Result<TreeSize> measure_tree(const os::Fd& root, Bytes limit) {
   };
   GANTRY_TRY(size.too_deep, walk(root, add));
   return size;
+}
+
+Bytes measure_nameless(const os::Fd& root, const std::vector<pid_t>& processes) {
+  struct stat top{};
+  if (::fstat(root.get(), &top) != 0) return {};
+  std::map<ino_t, uint64_t> seen;
+  for (pid_t pid : processes) {
+    Directory fds = to_directory(::open(fmt::format("/proc/{}/fd", pid).c_str(), O_RDONLY | O_DIRECTORY | O_CLOEXEC));
+    while (const dirent* entry = fds ? ::readdir(fds.get()) : nullptr) {
+      struct stat status{};
+      // Follows the magic link to the file itself, opening nothing.
+      if (entry->d_name[0] == '.' || ::fstatat(::dirfd(fds.get()), entry->d_name, &status, 0) != 0) continue;
+      if (S_ISREG(status.st_mode) && status.st_nlink == 0 && status.st_dev == top.st_dev)
+        seen[status.st_ino] = static_cast<uint64_t>(status.st_blocks) * block_bytes;
+    }
+  }
+  Bytes total;
+  for (const auto& [inode, bytes] : seen) total.count += bytes;
+  return total;
 }
 
 Result<> give_tree(const os::Fd& root, uid_t uid) {

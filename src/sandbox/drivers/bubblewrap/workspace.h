@@ -5,6 +5,7 @@
 #include <sys/types.h>
 
 #include <filesystem>
+#include <vector>
 
 #include "base/base.h"
 #include "os/os.h"
@@ -19,6 +20,10 @@ struct TreeSize {
 };
 /// Stops early, with what it has, above `limit` (0: no limit).
 Result<TreeSize> measure_tree(const os::Fd& root, Bytes limit);
+
+/// What open files without a name take on the disk of `root`: a program may delete what it still writes. Files
+/// that are only mapped or in flight between processes are not seen.
+Bytes measure_nameless(const os::Fd& root, const std::vector<pid_t>& processes);
 
 /// Gives a tree to a uid; nothing is done if the top has it already.
 Result<> give_tree(const os::Fd& root, uid_t uid);
