@@ -14,6 +14,9 @@ PACKAGES = build run
 dev asan tsan fuzz: PACKAGES = build run test
 bench: PACKAGES = build run test bench
 
+# Targets of the build that are installed and packaged.
+INSTALLED = gantry gantry-shim generated_documents
+
 .DEFAULT_GOAL := help
 .PHONY: help demo build dev test bench fmt lint package asan tsan fuzz install uninstall clean prerequisites
 
@@ -47,7 +50,7 @@ lint: ## check format, structure (tools/tidy) and clang-tidy on changed files
 	@scripts/clang-tidy-changed.sh build/dev
 
 package: prerequisites ## make the .deb in build/release
-	@scripts/build.sh release all
+	@scripts/build.sh release $(INSTALLED)
 	@cd build/release && cpack -G DEB
 	@ls -l build/release/*.deb
 
@@ -64,7 +67,7 @@ fuzz: prerequisites ## fuzz every parser of outside input for FUZZ_SECONDS in to
 
 install: build ## install into DESTDIR and PREFIX (/usr/local)
 	@cmake -S . -B build/release -DCMAKE_INSTALL_PREFIX=$(PREFIX) >/dev/null
-	@scripts/build.sh release all
+	@scripts/build.sh release $(INSTALLED)
 	DESTDIR=$(DESTDIR) cmake --install build/release --prefix $(PREFIX)
 
 uninstall: ## remove what `make install` installed

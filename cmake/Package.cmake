@@ -3,6 +3,9 @@
 # (its command table is the only source), so they exist only for a build that this machine can run.
 include(GNUInstallDirs)
 
+# Installing needs what is installed, not every test and benchmark.
+set(CMAKE_SKIP_INSTALL_ALL_DEPENDENCY TRUE)
+
 if(TARGET gantry)
   set(generated ${CMAKE_BINARY_DIR}/generated)
   set(documents ${generated}/gantry.1 ${generated}/gantry.bash ${generated}/_gantry ${generated}/gantry.fish)

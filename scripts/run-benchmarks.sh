@@ -1,17 +1,31 @@
 #!/usr/bin/env bash
-# Runs the benchmarks of a release build and ends with where their figures are (bench/README.md).
+# Runs every benchmark against a build: run-benchmarks.sh BUILD [NAME…]
 #
-#   scripts/run-benchmarks.sh build/release
-#   ONLY=proxy_bench BENCH_ARGS="--only proxy" scripts/run-benchmarks.sh build/release
+# A benchmark is a folder of bench/. What starts it is its script `run`, else `NAME.py`, else its program.
 set -euo pipefail
 cd "$(dirname "$0")/.."
 
-build=${1:?usage: scripts/run-benchmarks.sh BUILD}
-only=${ONLY:-}
-mapfile -t bench_args < <(xargs -r -n1 printf '%s\n' <<< "${BENCH_ARGS:-}")
+build=${1:?usage: scripts/run-benchmarks.sh BUILD [NAME…]}
+shift
+names=("$@")
+if ((${#names[@]} == 0)); then
+  for folder in bench/*/; do names+=("$(basename "$folder")"); done
+fi
 
-wanted() { [[ -z $only || $only == "$1" ]]; }
-
-if wanted proxy_bench; then bench/proxy_bench/proxy_bench.py "$build" "${bench_args[@]}"; fi
-if wanted net_bench; then bench/net_bench/run "$build"; fi
-if wanted journal_bench; then "$build/bench/journal_bench/journal_bench"; fi
+echo "machine: $(nproc) cores, $(sed -n 's/^model name[^:]*: //p' /proc/cpuinfo | head -n 1), load $(cut -d' ' -f1 /proc/loadavg)"
+failed=()
+for name in "${names[@]}"; do
+  printf '\n===== %s\n' "$name"
+  if [[ -x bench/$name/run ]]; then
+    command=("bench/$name/run" "$build")
+  elif [[ -f bench/$name/$name.py ]]; then
+    command=(/usr/bin/python3 "bench/$name/$name.py" "$build")
+  else
+    command=("$build/bench/$name/$name")
+  fi
+  "${command[@]}" || failed+=("$name")
+done
+if ((${#failed[@]})); then
+  echo "benchmarks that failed: ${failed[*]}" >&2
+  exit 1
+fi
