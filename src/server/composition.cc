@@ -4,7 +4,7 @@
 #include <unistd.h>
 
 #include <array>
-#include <condition_variable>
+#include <thread>
 
 #include "json/json.h"
 #include "os/os.h"
@@ -15,6 +15,8 @@ namespace {
 
 // How long requests in flight may go on after a stop was asked for.
 constexpr Duration drain_time = std::chrono::seconds(10);
+// How long a start waits for the lock of a server that ends.
+constexpr Duration lock_patience = std::chrono::seconds(1);
 
 template <class Part>
 Result<void> named(std::string_view what, Result<Part> result) {
@@ -64,7 +66,12 @@ Result<void> Composition::lock_data() {
   std::error_code error;
   data_ = std::filesystem::absolute(data_, error);
   GANTRY_TRY_VOID(named("create the data directory", os::make_directories(data_)));
+  // A server that was killed a moment ago may not be gone yet: its memory is given back before its lock.
   auto lock = os::lock_file(data_ / "lock");
+  for (SteadyTime patience = clock_.steady() + lock_patience;
+       !lock && lock.error().code() == Code::conflict && clock_.steady() < patience;
+       lock = os::lock_file(data_ / "lock"))
+    std::this_thread::sleep_for(std::chrono::milliseconds(20));
   if (!lock && lock.error().code() == Code::conflict) {
     std::string who = "another process";
     if (auto text = os::read_file(data_ / "server.json", kibibytes(64)))
