@@ -31,26 +31,50 @@ inline size_t token_length(std::string_view text) {
   return length;
 }
 
-/// No control byte but tab: what a field value or a reason may hold (RFC 9110 5.5). Vectorised by the compiler.
-inline bool is_field_text(std::string_view text) {
-  unsigned bad = 0;
-  for (char c : text) {
-    auto byte = static_cast<unsigned char>(c);
-    bad |= static_cast<unsigned>(byte < 0x20) & static_cast<unsigned>(byte != '\t');
-    bad |= static_cast<unsigned>(byte == 0x7f);
+namespace ascii_detail {
+
+constexpr uint64_t each_byte(uint8_t byte) { return 0x0101010101010101u * byte; }
+
+inline uint64_t load8(const char* from) {
+  uint64_t word;
+  std::memcpy(&word, from, sizeof word);
+  return word;
+}
+
+/// Nonzero if one of eight bytes is below `least` (at most 0x80) or is DEL; exact, but for which byte it is.
+template <uint8_t least>
+uint64_t controls_in(uint64_t word) {
+  uint64_t deleted = word ^ each_byte(0x7f);
+  return (((word - each_byte(least)) & ~word) | ((deleted - each_byte(1)) & ~deleted)) & each_byte(0x80);
+}
+
+/// True if no byte of the text is below `least` or DEL. Eight at a time; the last eight may overlap.
+template <uint8_t least>
+bool has_none_below(std::string_view text) {
+  const char* from = text.data();
+  const char* end = from + text.size();
+  if (text.size() < 8) {
+    for (; from != end; ++from)
+      if (static_cast<uint8_t>(*from) < least || *from == 0x7f) return false;
+    return true;
   }
-  return bad == 0;
+  for (; end - from > 8; from += 8)
+    if (controls_in<least>(load8(from)) != 0) return false;
+  return controls_in<least>(load8(end - 8)) == 0;
+}
+
+}  // namespace ascii_detail
+
+/// No control byte but tab: what a field value or a reason may hold (RFC 9110 5.5).
+inline bool is_field_text(std::string_view text) {
+  if (ascii_detail::has_none_below<0x20>(text)) return true;
+  for (char c : text)
+    if ((static_cast<uint8_t>(c) < 0x20 && c != '\t') || c == 0x7f) return false;
+  return true;
 }
 
 /// No control byte and no space: what a request target may hold here.
-inline bool is_target_text(std::string_view text) {
-  unsigned bad = 0;
-  for (char c : text) {
-    auto byte = static_cast<unsigned char>(c);
-    bad |= static_cast<unsigned>(byte <= 0x20) | static_cast<unsigned>(byte == 0x7f);
-  }
-  return bad == 0;
-}
+inline bool is_target_text(std::string_view text) { return ascii_detail::has_none_below<0x21>(text); }
 
 /// True if the name equals `lower`, which is lower case already, without regard to case. For token bytes only: setting
 /// bit 5 maps upper to lower case letters, and no other two token bytes that matter to each other ('-' stays itself).

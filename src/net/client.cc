@@ -47,12 +47,21 @@ std::unexpected<Error> ClientState::note(const Error& error) {
   return std::unexpected(error);
 }
 
-Task<Result<void>> ClientState::write(Gather gather) {
+/// Runs at once; only what the kernel does not take at once needs a coroutine.
+Task<Result<void>> ClientState::write(Gather gather, Ends ends) {
   auto done = stream_->write_now(gather);
-  if (!done.has_value()) co_return note(done.error());
-  if (*done) co_return Result<void>();
+  if (!done.has_value()) return ready(Result<void>(note(done.error())));
+  if (!*done) return write_slowly(gather, ends);
+  out_.clear();
+  request_finished_ = ends == Ends::yes;
+  return ready(Result<void>());
+}
+
+Task<Result<void>> ClientState::write_slowly(Gather gather, Ends ends) {
   auto written = co_await stream_->write(gather, limits_.write_idle_timeout);
+  out_.clear();
   if (!written.has_value()) co_return note(written.error());
+  request_finished_ = ends == Ends::yes;
   co_return written;
 }
 
@@ -66,58 +75,57 @@ Result<void> ClientState::count(size_t bytes) {
 }
 
 Task<Result<void>> ClientState::send(std::string_view piece) {
-  GANTRY_CO_TRY_VOID(count(piece.size()));
+  if (auto counted = count(piece.size()); !counted.has_value()) return ready(std::move(counted));
   bool chunk = framing_.kind == Framing::Kind::chunked && !piece.empty();
   if (chunk) append_chunk_header(out_, piece.size());
   Gather gather;
   gather.add(out_);
   gather.add(piece);
   if (chunk) gather.add("\r\n");
-  auto written = co_await write(gather);
-  out_.clear();
-  co_return written;
+  return write(gather, Ends::no);
+}
+
+/// Prepares `tail_`; an error if the request cannot end here.
+Result<void> ClientState::prepare_end(std::string_view last, Headers trailers) {
+  GANTRY_TRY_VOID(count(last.size()));
+  tail_.clear();
+  if (framing_.kind == Framing::Kind::length && sent_bytes_ != framing_.bytes) {
+    stream_->close();
+    return fail(Code::internal, "the request ended after {} of {} bytes", sent_bytes_, framing_.bytes);
+  }
+  if (framing_.kind != Framing::Kind::chunked) return {};
+  GANTRY_TRY_VOID(check_fields(trailers));
+  if (!last.empty()) {
+    append_chunk_header(out_, last.size());
+    tail_ = "\r\n";
+  }
+  append_last_chunk(tail_, trailers);
+  return {};
 }
 
 Task<Result<void>> ClientState::finish(std::string_view last, Headers trailers) {
-  GANTRY_CO_TRY_VOID(count(last.size()));
-  if (framing_.kind == Framing::Kind::length && sent_bytes_ != framing_.bytes) {
-    stream_->close();
-    co_return fail(Code::internal, "the request ended after {} of {} bytes", sent_bytes_, framing_.bytes);
-  }
-  tail_.clear();
-  if (framing_.kind == Framing::Kind::chunked) {
-    GANTRY_CO_TRY_VOID(check_fields(trailers));
-    if (!last.empty()) {
-      append_chunk_header(out_, last.size());
-      tail_ = "\r\n";
-    }
-    append_last_chunk(tail_, trailers);
-  }
+  if (auto prepared = prepare_end(last, trailers); !prepared.has_value()) return ready(std::move(prepared));
   Gather gather;
   gather.add(out_);
   gather.add(last);
   gather.add(tail_);
-  auto done = stream_->write_now(gather);
-  Result<void> written;
-  if (!done.has_value())
-    written = note(done.error());
-  else if (!*done)
-    written = co_await write(gather);
-  out_.clear();
-  request_finished_ = written.has_value();
-  co_return written;
+  return write(gather, Ends::yes);
 }
 
-Task<Result<void>> ClientState::wait_for_bytes() {
+/// Before a wait for bytes; false if there is nothing to wait for.
+bool ClientState::begin_wait() {
   reader_.ask();
-  if (stream_->has_outcome()) co_return Result<void>();
-  SteadyTime deadline = after(stream_->local().now(), limits_.read_idle_timeout);
-  stream_->set_read_deadline(deadline);
-  co_await stream_->wait_read();
+  if (stream_->has_outcome()) return false;
+  stream_->set_read_deadline(after(stream_->local().now(), limits_.read_idle_timeout));
+  return true;
+}
+
+/// After it; an error if the deadline passed.
+Result<void> ClientState::end_wait() {
   stream_->set_read_deadline(SteadyTime::max());
-  if (stream_->has_outcome()) co_return Result<void>();
+  if (stream_->has_outcome()) return {};
   stream_->close();
-  co_return fail(Code::timeout, "no byte of the answer came for {}", format_duration(limits_.read_idle_timeout));
+  return fail(Code::timeout, "no byte of the answer came for {}", format_duration(limits_.read_idle_timeout));
 }
 
 Task<Result<ResponseHead>> ClientState::read_head() {
@@ -126,7 +134,9 @@ Task<Result<ResponseHead>> ClientState::read_head() {
     auto step = reader_.next();
     if (!step.has_value()) co_return note(step.error());
     if (*step == Step::need_bytes) {
-      GANTRY_CO_TRY_VOID(co_await wait_for_bytes());
+      if (!begin_wait()) continue;
+      co_await stream_->wait_read();
+      GANTRY_CO_TRY_VOID(end_wait());
     } else if (reader_.head().status / 100 == 1 && reader_.head().status != 101) {
       ++skipped;
       reader_.begin();
@@ -141,19 +151,24 @@ Task<Result<ResponseHead>> ClientState::read_head() {
 
 Result<std::string_view> ClientState::read_ready() {
   reader_.accept_ready();
-  // An end that has come already must not be an error of a call that does not wait.
   auto step = reader_.next();
   if (!step.has_value()) return note(step.error());
   return reader_.piece();
 }
 
 Task<Result<std::string_view>> ClientState::read_some() {
+  auto piece = read_ready();
+  if (!piece.has_value() || !piece->empty() || reader_.complete()) return ready(std::move(piece));
+  return read_slowly();
+}
+
+Task<Result<std::string_view>> ClientState::read_slowly() {
   for (;;) {
-    reader_.accept_ready();
-    auto step = reader_.next();
-    if (!step.has_value()) co_return note(step.error());
-    if (*step != Step::need_bytes) co_return reader_.piece();
-    GANTRY_CO_TRY_VOID(co_await wait_for_bytes());
+    auto piece = read_ready();
+    if (!piece.has_value() || !piece->empty() || reader_.complete()) co_return piece;
+    if (!begin_wait()) continue;
+    co_await stream_->wait_read();
+    GANTRY_CO_TRY_VOID(end_wait());
   }
 }
 

@@ -51,9 +51,15 @@ class ClientState final : private StreamListener {
   ClientState* newer = nullptr;
 
  private:
-  Task<Result<void>> write(Gather gather);
+  enum class Ends { no, yes };
+
+  Task<Result<void>> write(Gather gather, Ends ends);
+  Task<Result<void>> write_slowly(Gather gather, Ends ends);
+  Task<Result<std::string_view>> read_slowly();
+  Result<void> prepare_end(std::string_view last, Headers trailers);
   Result<void> count(size_t bytes);
-  Task<Result<void>> wait_for_bytes();
+  bool begin_wait();
+  Result<void> end_wait();
   std::unexpected<Error> note(const Error& error);
   void on_stream_event() override;
 

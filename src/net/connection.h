@@ -82,6 +82,9 @@ class Connection final : private StreamListener {
   Task<void> linger();
   Task<Result<void>> send_continue();
   Task<Result<void>> write(Gather gather);
+  Task<Result<void>> write_slowly(Gather gather);
+  Task<Result<std::string_view>> read_slowly();
+  Result<void> prepare_end(std::string_view last, Headers trailers);
   bool keeps_alive(Framing framing) const;
   Framing framing_for_peer(int status, Framing wanted) const;
   Result<void> count(size_t bytes);

@@ -12,11 +12,15 @@ Result<std::string_view> Connection::read_ready() {
 }
 
 Task<Result<std::string_view>> Connection::read_some() {
+  auto piece = read_ready();
+  if (!piece.has_value() || !piece->empty() || reader_.complete()) return ready(std::move(piece));
+  return read_slowly();
+}
+
+Task<Result<std::string_view>> Connection::read_slowly() {
   for (;;) {
-    reader_.accept_ready();
-    auto step = reader_.next();
-    if (!step.has_value()) co_return broken(step.error());
-    if (*step != Step::need_bytes) co_return reader_.piece();
+    auto piece = read_ready();
+    if (!piece.has_value() || !piece->empty() || reader_.complete()) co_return piece;
     if (request().expects_continue && !answer_.continued && !answer_.started) {
       answer_.continued = true;
       GANTRY_CO_TRY_VOID(co_await send_continue());
@@ -47,13 +51,22 @@ std::unexpected<Error> Connection::broken(const Error& cause) {
   return fail(Code::cancelled, "the client has gone: {}", cause.reason());
 }
 
+/// Runs at once; only what the kernel does not take at once needs a coroutine.
 Task<Result<void>> Connection::write(Gather gather) {
   auto done = stream_->write_now(gather);
-  Result<void> written;
-  if (!done.has_value())
-    written = std::unexpected(done.error());
-  else if (!*done)
-    written = co_await stream_->write(gather, limits_.write_idle_timeout);
+  if (!done.has_value()) {
+    auto failed = broken(done.error());
+    stream_->abort();
+    return ready(Result<void>(failed));
+  }
+  if (!*done) return write_slowly(gather);
+  out_.clear();
+  return ready(Result<void>());
+}
+
+Task<Result<void>> Connection::write_slowly(Gather gather) {
+  auto written = co_await stream_->write(gather, limits_.write_idle_timeout);
+  out_.clear();
   if (written.has_value()) co_return written;
   stream_->abort();
   co_return broken(written.error());
@@ -113,52 +126,45 @@ Result<void> Connection::count(size_t bytes) {
 Task<Result<void>> Connection::send(std::string_view piece) {
   GANTRY_CHECK(answer_.started && !answer_.finished);
   if (answer_.bodyless) piece = {};
-  GANTRY_CO_TRY_VOID(count(piece.size()));
+  if (auto counted = count(piece.size()); !counted.has_value()) return ready(std::move(counted));
   bool chunk = answer_.framing.kind == Framing::Kind::chunked && !piece.empty();
   if (chunk) append_chunk_header(out_, piece.size());
   Gather gather;
   gather.add(out_);
   gather.add(piece);
   if (chunk) gather.add("\r\n");
-  if (gather.empty()) co_return Result<void>();
-  auto written = co_await write(gather);
-  out_.clear();
-  co_return written;
+  return write(gather);
+}
+
+/// Prepares `tail_`; an error if the answer cannot end here.
+Result<void> Connection::prepare_end(std::string_view last, Headers trailers) {
+  GANTRY_TRY_VOID(count(last.size()));
+  tail_.clear();
+  if (answer_.bodyless) return {};
+  if (answer_.framing.kind == Framing::Kind::length && answer_.sent_bytes != answer_.framing.bytes) {
+    abort();
+    return fail(Code::internal, "the answer ended after {} of {} bytes", answer_.sent_bytes, answer_.framing.bytes);
+  }
+  if (answer_.framing.kind != Framing::Kind::chunked) return {};
+  GANTRY_TRY_VOID(check_fields(trailers));
+  if (!last.empty()) {
+    append_chunk_header(out_, last.size());
+    tail_ = "\r\n";
+  }
+  append_last_chunk(tail_, trailers);
+  return {};
 }
 
 Task<Result<void>> Connection::finish(std::string_view last, Headers trailers) {
   GANTRY_CHECK(answer_.started && !answer_.finished);
   if (answer_.bodyless) last = {};
-  GANTRY_CO_TRY_VOID(count(last.size()));
-  if (answer_.framing.kind == Framing::Kind::length && !answer_.bodyless &&
-      answer_.sent_bytes != answer_.framing.bytes) {
-    abort();
-    co_return fail(Code::internal, "the answer ended after {} of {} bytes", answer_.sent_bytes, answer_.framing.bytes);
-  }
-  tail_.clear();
-  if (answer_.framing.kind == Framing::Kind::chunked && !answer_.bodyless) {
-    GANTRY_CO_TRY_VOID(check_fields(trailers));
-    if (!last.empty()) {
-      append_chunk_header(out_, last.size());
-      tail_ = "\r\n";
-    }
-    append_last_chunk(tail_, trailers);
-  }
+  if (auto prepared = prepare_end(last, trailers); !prepared.has_value()) return ready(std::move(prepared));
+  answer_.finished = true;
   Gather gather;
   gather.add(out_);
   gather.add(last);
   gather.add(tail_);
-  answer_.finished = true;
-  // The common case in this frame: the kernel takes all of it.
-  auto done = stream_->write_now(gather);
-  if (done.has_value() && *done) {
-    out_.clear();
-    co_return Result<void>();
-  }
-  auto written = done.has_value() ? co_await write(gather) : broken(done.error());
-  if (!written.has_value()) stream_->abort();
-  out_.clear();
-  co_return written;
+  return write(gather);
 }
 
 ClientWatch::~ClientWatch() {
@@ -186,8 +192,8 @@ Task<Result<std::string>> Exchange::read_all(size_t limit) {
 
 Task<Result<void>> Exchange::respond(int status, Headers headers, std::string_view body) {
   auto prepared = start(status, headers, Framing::length(body.size()));
-  if (!prepared.has_value()) co_return prepared;
-  co_return co_await connection_.finish(body, {});
+  if (!prepared.has_value()) return ready(std::move(prepared));
+  return connection_.finish(body, {});
 }
 
 Result<void> Exchange::start(int status, Headers headers, Framing framing) {

@@ -21,7 +21,11 @@ struct Notes {
   bool upgrade_field = false;
 };
 
-bool is_plain_host(std::string_view host) { return host.find_first_of("/@, \t\\#?") == std::string_view::npos; }
+bool is_plain_host(std::string_view host) {
+  for (char c : host)
+    if (c == '/' || c == '@' || c == ',' || c == ' ' || c == '\t' || c == '\\' || c == '#' || c == '?') return false;
+  return true;
+}
 
 std::string_view parse_version(std::string_view text, Version& out) {
   if (text == "HTTP/1.1")
@@ -130,8 +134,8 @@ std::string_view settle(MessageKind kind, const Notes& notes, ParsedHead& out) {
 }  // namespace
 
 HeadScan::Result HeadScan::run(std::string_view bytes) {
+  size_t line_start = lines_ == 0 ? 0 : line_ends_[lines_ - 1];
   for (;;) {
-    size_t line_start = line_ends_.empty() ? 0 : line_ends_.back();
     const void* found = std::memchr(bytes.data() + scanned_, '\n', bytes.size() - scanned_);
     if (found == nullptr) {
       scanned_ = bytes.size();
@@ -139,9 +143,10 @@ HeadScan::Result HeadScan::run(std::string_view bytes) {
     }
     auto at = static_cast<size_t>(static_cast<const char*>(found) - bytes.data());
     if (at == line_start || bytes[at - 1] != '\r') return Result::bare_line_feed;
-    scanned_ = at + 1;
-    line_ends_.push_back(static_cast<uint32_t>(at + 1));
+    if (lines_ == line_ends_.size()) line_ends_.resize(lines_ + 32);
+    line_ends_[lines_++] = static_cast<uint32_t>(at + 1);
     if (at == line_start + 1) return Result::complete;
+    scanned_ = line_start = at + 1;
   }
 }
 
@@ -160,7 +165,7 @@ bool parse_field(std::string_view line, Header& out) {
   return is_field_text(out.value);
 }
 
-std::string_view parse_head(MessageKind kind, std::string_view bytes, const std::vector<uint32_t>& line_ends,
+std::string_view parse_head(MessageKind kind, std::string_view bytes, std::span<const uint32_t> line_ends,
                             ParsedHead& out) {
   std::string_view first = bytes.substr(0, line_ends[0] - 2);
   auto refused = kind == MessageKind::request ? parse_request_line(first, out) : parse_status_line(first, out);

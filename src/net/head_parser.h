@@ -5,6 +5,7 @@
 #pragma once
 
 #include <cstdint>
+#include <span>
 #include <string_view>
 #include <vector>
 
@@ -17,17 +18,15 @@ class HeadScan {
  public:
   enum class Result { incomplete, complete, bare_line_feed };
 
-  void reset() {
-    line_ends_.clear();
-    scanned_ = 0;
-  }
+  void reset() { scanned_ = lines_ = 0; }
   /// `bytes` starts at the start line and only grows between two calls.
   Result run(std::string_view bytes);
   /// Where each line ends (behind its LF); the last one is the empty line.
-  const std::vector<uint32_t>& line_ends() const { return line_ends_; }
+  std::span<const uint32_t> line_ends() const { return {line_ends_.data(), lines_}; }
 
  private:
-  std::vector<uint32_t> line_ends_;
+  std::vector<uint32_t> line_ends_;  // grows only
+  size_t lines_ = 0;
   size_t scanned_ = 0;
 };
 
@@ -50,7 +49,7 @@ struct ParsedHead {
 enum class MessageKind { request, response };
 
 /// Parses a complete head. Returns why it is refused, in words of static lifetime; empty if it is fine.
-std::string_view parse_head(MessageKind kind, std::string_view bytes, const std::vector<uint32_t>& line_ends,
+std::string_view parse_head(MessageKind kind, std::string_view bytes, std::span<const uint32_t> line_ends,
                             ParsedHead& out);
 
 /// Parses one field line without its line end; false if it is none.

@@ -95,7 +95,7 @@ TEST(HeadScan, FindsTheEndWhereverTheBytesAreCut) {
   for (size_t cut = 1; cut < head.size() - 4; ++cut)
     EXPECT_EQ(scan.run(std::string_view(head).substr(0, cut)), HeadScan::Result::incomplete) << cut;
   EXPECT_EQ(scan.run(head), HeadScan::Result::complete);
-  EXPECT_EQ(scan.line_ends(), (std::vector<uint32_t>{16, 25, 27}));
+  EXPECT_EQ(std::vector(scan.line_ends().begin(), scan.line_ends().end()), (std::vector<uint32_t>{16, 25, 27}));
 }
 
 TEST(Reason, KnowsTheRegistry) {
