@@ -425,6 +425,20 @@ TEST_F(SupervisorTest, ReplacesAnInstanceThatNeverServedAtOnce) {
   EXPECT_EQ(all[1].revision, 2u);
 }
 
+TEST_F(SupervisorTest, StartsASuccessorOnlyWhenAnEndingInstanceHasLeftTheWorkspace) {
+  want({.revision = 1});
+  auto starts = only(Kind::start);
+  start_ok(starts[0]);
+  actions();
+  wanted_.revision = 2;
+  want(wanted_);
+  std::vector<Action> all = actions();
+  ASSERT_EQ(all.size(), 1u);
+  EXPECT_EQ(all[0].kind, Kind::stop) << "it never served";
+  exit(all[0]);
+  EXPECT_EQ(only(Kind::start).size(), 1u);
+}
+
 TEST_F(SupervisorTest, GivesUpAHalfDoneRolloutForANewerOne) {
   want({.revision = 1});
   run_smoothly();
