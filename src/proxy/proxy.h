@@ -31,6 +31,7 @@
 
 namespace gantry::proxy {
 
+/// Bounds and times of the proxy.
 struct Options {
   /// A longer request body is refused with 413.
   Bytes request_body_limit = gibibytes(1);

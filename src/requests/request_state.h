@@ -18,6 +18,7 @@
 
 namespace gantry::requests {
 
+/// Where a request is in its life.
 enum class Status : uint8_t { pending, processing, completed, failed };
 std::string_view to_string(Status status);
 std::optional<Status> status_from_string(std::string_view text);

@@ -46,6 +46,7 @@ inline constexpr journal::Kind request_failed{0x0105};
 /// The schema of this folder, for the composition root.
 store::Migrations migrations();
 
+/// Bounds of the requests of a server.
 struct Options {
   /// Longer bodies are blobs.
   Bytes inline_limit = kibibytes(64);
@@ -89,6 +90,7 @@ struct StoredAnswer {
   CompletedRecord record;
 };
 
+/// What `list` shows.
 struct Filter {
   std::string agent;  ///< empty: all
   std::optional<Status> status;
@@ -100,6 +102,7 @@ struct Page {
   uint64_t next = 0;  ///< the cursor of the next page, 0 at the end
 };
 
+/// How many requests are in each state.
 struct Counts {
   uint64_t pending = 0;
   uint64_t processing = 0;

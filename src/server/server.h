@@ -30,6 +30,7 @@ struct Ready {
   int pid = 0;
 };
 
+/// What a server is made of.
 struct ServeOptions {
   config::Config config;
   std::string version;
