@@ -65,7 +65,10 @@ std::optional<os::ProcessIdentity> local_server(const std::filesystem::path& dat
 Result<bool> is_gone(ApiClient& api, const std::optional<os::ProcessIdentity>& local) {
   if (local) {
     auto now = os::identify_process(local->pid);
-    return !now || *now != *local;
+    if (!now || *now != *local) return true;
+    // Where nobody reaps it (a container whose pid 1 is no init) an ended server keeps its identity as a zombie.
+    auto pidfd = os::open_pidfd(local->pid);
+    return pidfd ? os::process_ended(*pidfd) : Result<bool>(true);
   }
   auto answer = api.get("/v1/status");
   return !answer && answer.error().code() == Code::unavailable;
