@@ -180,18 +180,25 @@ Task<void> Api::handle(net::Exchange& exchange) {
     co_await handle_route(exchange, route, {parameters->begin(), parameters->end()});
     co_return;
   }
-  Error error = allowed.empty()
-                    ? Error(Code::not_found, fmt::format("there is nothing at {}", head.path.substr(0, 200)))
-                          .with_hint("GET /v1/openapi.json lists every path; agents are below /agent/NAME/")
-                    : Error(Code::unsupported, fmt::format("{} is not possible at {}", head.method.substr(0, 32),
-                                                           head.path.substr(0, 200)))
-                          .with_hint("possible here: " + allowed);
   if (allowed.empty()) {
-    co_await net::respond_error(exchange, std::move(error));
+    co_await net::respond_error(exchange,
+                                Error(Code::not_found, fmt::format("there is nothing at {}", head.path.substr(0, 200)))
+                                    .with_hint("GET /v1/openapi.json lists every path; agents are below /agent/NAME/"));
     co_return;
   }
+  co_await refuse_method(exchange, std::move(allowed));
+}
+
+// The path is known, the method is not: 405 with Allow (RFC 9110 15.5.6), where `unsupported` elsewhere means 501.
+Task<void> Api::refuse_method(net::Exchange& exchange, std::string allowed) {
+  const net::RequestHead& head = exchange.request();
+  Error error(Code::unsupported, fmt::format("{} is not possible at {}", head.method.substr(0, 32), head.path.substr(0, 200)));
+  auto problem = json::parse(net::problem_json(error.with_hint("possible here: " + allowed)));
+  GANTRY_CHECK(problem.has_value() && problem->is_object());
+  problem->get_object()["status"] = 405;
+  problem->get_object()["title"] = "Method Not Allowed";
   co_await exchange.respond(405, {{"Content-Type", "application/problem+json"}, {"Allow", allowed}},
-                            net::problem_json(error));
+                            json::serialize(*problem));
 }
 
 // The hot path: one look at the route, one at the key, and on to the proxy.

@@ -55,6 +55,7 @@ class Api final : public net::Handler {
 
  private:
   Task<void> handle_proxy(net::Exchange& exchange);
+  Task<void> refuse_method(net::Exchange& exchange, std::string allowed);
   Task<void> handle_route(net::Exchange& exchange, const Route& route, std::vector<std::string> parameters);
   Task<Result<void>> answer(net::Exchange& exchange, Reply reply);
 
