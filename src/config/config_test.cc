@@ -93,7 +93,7 @@ TEST(CheckValue, SaysWhatWouldBeRight) {
       {"io_threads", "four", "'four' is not an integer"},
       {"io_threads", "2000", "2000 is not between 0 and 1024"},
       {"journal_segment_size", "128Mi", ""},
-      {"journal_segment_size", "1k", "1k is not between 1Mi and 4Gi"},
+      {"journal_segment_size", "1k", "1k is not between 4Mi and 4Gi"},
       {"journal_segment_size", "big", "'big' is not a size such as 512Mi, 2Gi or 100M"},
       {"retention", "7d", ""},
       {"retention", "1s", "1s is not between 1m and 3650d"},
