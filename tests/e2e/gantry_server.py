@@ -280,7 +280,7 @@ class GantryServer:
 
     def agent_log(self, name):
         """What worker.py wrote down: [[word, key, attempt, request id], …]."""
-        reply = self.call(name, "/log")
+        reply = self.call(name, "/log", headers={"Prefer": "wait=30"})
         assert reply.status == 200, reply
         return reply.json()
 

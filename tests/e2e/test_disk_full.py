@@ -40,7 +40,6 @@ def fill(path):
 def test_a_full_disk_refuses_requests_and_loses_none(small_disk, request):
     server = GantryServer(small_disk / "s")
     request.node.gantry_servers = [server]
-    server.environment["GANTRY_JOURNAL_SEGMENT_SIZE"] = "1Mi"
     # The disk of the harness's own log must not be the one that fills up.
     server.log_path = pathlib.Path(small_disk.parent / "server.err")
     try:

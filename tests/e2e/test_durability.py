@@ -1,4 +1,5 @@
 """A.3, A.4, A.5, A.7: an accepted request is delivered, answered, and findable, whatever dies."""
+import os
 import time
 
 import pytest
@@ -143,7 +144,8 @@ def test_a_request_that_kills_every_agent_becomes_a_dead_letter(server):
     assert problem["id"] == "GR0404" and "dead letter" in problem["hint"], problem
     shown = server.show(problem["request_id"])
     assert (shown["status"], shown["dead_letter"], shown["attempts"]) == ("failed", True, 3)
-    assert [attempt["outcome"] for attempt in shown["attempt_log"]] == ["died"] * 3
+    # Between its death and the moment that this is known, the instance refuses.
+    assert {attempt["outcome"] for attempt in shown["attempt_log"]} <= {"died", "refused"}
     assert shown["reason"]
     assert [row["id"] for row in server.requests(agent="bot", status="failed")] == [shown["id"]]
 
@@ -240,13 +242,15 @@ def test_retention_takes_finished_requests_and_nothing_else(make_server):
     pending = server.call("stopped", "/do/a", "POST", "x").headers["Gantry-Request-Id"]
     began = time.monotonic()
     blobs = server.data / "journal" / "blobs"
-    assert [path for path in blobs.rglob("*") if path.is_file()]
+    (blob,) = [path for path in blobs.rglob("*") if path.is_file()]
+    # A young blob may belong to a record that is not written yet; this one is old.
+    os.utime(blob, (0, 0))
 
     wait_for(lambda: server.request("GET", f"/v1/requests/{gone}").status == 404, 90, "the request passed its retention")
     assert time.monotonic() - began > 55, "it went too early"
     assert server.show(kept)["status"] == "completed"
     assert server.show(pending)["status"] == "pending"
-    wait_for(lambda: not [path for path in blobs.rglob("*") if path.is_file()], 30, "its body is deleted")
+    wait_for(lambda: not blob.exists(), 30, "its body is deleted")
 
 
 # ---- A.7: one server.

@@ -40,7 +40,7 @@ class Stream:
 
 
 def self_of(server, agent):
-    return server.call(agent, "/self").json()
+    return server.call(agent, "/self", headers={"Prefer": "wait=30"}).json()
 
 
 def test_the_program_survives_sigkill_of_the_server(server):
