@@ -147,6 +147,7 @@ TEST_P(DriverSuite, RefusesAStatementThatNamesNoScope) {
   });
   ASSERT_FALSE(read.has_value());
   EXPECT_EQ(read.error().code(), Code::internal);
+  EXPECT_NE(read.error().reason().find("does not name :scope"), std::string::npos) << read.error().reason();
 }
 
 TEST_P(DriverSuite, RefusesASchemaWithATableThatHasNoScope) {
