@@ -116,8 +116,7 @@ Result<net::OutgoingRequest> ApiClient::prepare_for_agent(std::string_view metho
 Result<net::IncomingResponse> ApiClient::exchange(net::OutgoingRequest request, net::HttpClient::Streams streams) {
   auto answer = http_.request_blocking(std::move(request), std::move(streams));
   if (!answer && answer.error().code() == Code::unavailable)
-    return std::unexpected(
-        unreachable(fmt::format("server at {}: {}", address_.url, answer.error().reason()), "gantry status"));
+    return std::unexpected(unreachable(fmt::format("server at {}: {}", address_.url, answer.error().reason())));
   return answer;
 }
 

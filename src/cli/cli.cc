@@ -19,14 +19,15 @@ int exit_code_of(const Error& error) {
   return exit_code(error.code());
 }
 
-Style error_style(const Environment& environment, const std::vector<std::string>& words) {
-  bool off = environment.err_device != Device::terminal || !environment.variable("NO_COLOR").value_or("").empty() ||
+/// The style of what is printed when there is no session (yet).
+Style plain_style(const Environment& environment, Device device, const std::vector<std::string>& words) {
+  bool off = device != Device::terminal || !environment.variable("NO_COLOR").value_or("").empty() ||
              std::ranges::find(words, "--no-color") != words.end();
   return Style(off ? Style::Color::off : Style::Color::on);
 }
 
 /// `error: what: why (GR0002)` and `hint: next command`.
-int report(std::ostream& err, const Error& error, const Style& style) {
+int print_error(std::ostream& err, const Error& error, const Style& style) {
   std::string id = error.id() == ErrorId::none ? "" : fmt::format(" ({})", to_string(error.id()));
   err << fmt::format("{} {}{}\n", style.paint(Tint::bad, "error:"), error.reason(), id);
   if (!error.hint().empty()) err << fmt::format("{} {}\n", style.paint(Tint::accent, "hint:"), error.hint());
@@ -36,9 +37,7 @@ int report(std::ostream& err, const Error& error, const Style& style) {
 
 Result<int> run_words(const std::vector<std::string>& words, Environment& environment) {
   GANTRY_TRY(Request request, parse_command_line(words));
-  bool colored = environment.out_device == Device::terminal && environment.variable("NO_COLOR").value_or("").empty() &&
-                 std::ranges::find(words, "--no-color") == words.end();
-  Style style(colored ? Style::Color::on : Style::Color::off);
+  const Style style = plain_style(environment, environment.out_device, words);
   switch (request.kind) {
     case Request::Kind::explain_all:
       *environment.out << general_help(style) << std::flush;
@@ -63,7 +62,11 @@ int run(int argc, const char* const* argv, Environment& environment) {
   std::vector<std::string> words(argv + std::min(argc, 1), argv + argc);
   auto code = run_words(words, environment);
   if (code) return *code;
-  return report(*environment.err, code.error(), error_style(environment, words));
+  return print_error(*environment.err, code.error(), plain_style(environment, environment.err_device, words));
+}
+
+int report(const Error& error, Environment& environment) {
+  return print_error(*environment.err, error, plain_style(environment, environment.err_device, {}));
 }
 
 }  // namespace gantry::cli

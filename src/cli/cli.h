@@ -107,4 +107,7 @@ Environment process_environment(Clock& clock, Random& random);
 /// been printed to `environment.err` with its reason, a hint and its id.
 int run(int argc, const char* const* argv, Environment& environment);
 
+/// Prints an error as `run` does (reason, id, hint) and returns its exit code: for what fails in main.cc.
+int report(const Error& error, Environment& environment);
+
 }  // namespace gantry::cli

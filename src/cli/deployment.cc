@@ -9,6 +9,8 @@ namespace gantry::cli {
 namespace {
 
 constexpr size_t piece_size = size_t{256} << 10;
+/// A smaller upload is over before anybody could read about it.
+constexpr Bytes shown_upload = mebibytes(1);
 /// For a whole upload: 1 GiB at 2 MiB/s and then some.
 constexpr Duration upload_timeout = std::chrono::minutes(15);
 
@@ -18,7 +20,7 @@ Result<std::string> WorkdirUploader::upload(const std::filesystem::path& directo
   std::error_code ignored;
   std::filesystem::path key = std::filesystem::weakly_canonical(directory, ignored);
   if (auto found = done_.find(key); found != done_.end()) return found->second;
-  std::string shown = directory.string();
+  std::string shown = directory.lexically_normal().string();
   PackOptions options{.directory = directory};
   options.progress = [&](uint64_t files, Bytes bytes) {
     // One line for every thousand files is enough to see that it moves.
@@ -50,7 +52,8 @@ Result<> WorkdirUploader::send(PackedWorkdir packed, const std::string& shown) {
     GANTRY_TRY(size_t got, os::read_some(packed.tar, piece));
     piece.resize(got);
     sent.count += got;
-    on_step_(fmt::format("sending {}: {} of {}", shown, format_bytes_short(sent), format_bytes_short(packed.size)));
+    if (packed.size > shown_upload)
+      on_step_(fmt::format("sending {}: {} of {}", shown, format_bytes_short(sent), format_bytes_short(packed.size)));
     return piece;
   };
   GANTRY_TRY(auto answer, api_.exchange(std::move(request), {.upload = next}));

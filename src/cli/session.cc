@@ -181,8 +181,9 @@ void Progress::show(const std::string& text) {
     *environment.err << "\r\x1b[K" << session_.err_style().paint(Tint::accent, frames[turns_++ % std::size(frames)])
                      << ' ' << line << std::flush;
     drawn_ = true;
-  } else if (text != last_) {
+  } else if (text != last_ && session_.steady() >= quiet_until_) {
     session_.say(text);
+    quiet_until_ = session_.steady() + std::chrono::seconds(2);
   }
   last_ = text;
 }

@@ -84,8 +84,8 @@ Frame listing_frame(Session& session, const Listing& listing, const json::Array&
 /// block for each change.
 Result<int> watch(Session& session, const std::function<Result<Frame>()>& look);
 
-/// What a wait shows: a spinner with the latest text on a terminal, one line for each new text otherwise.
-/// Nothing at all when the output is for a program.
+/// What a wait shows: a spinner with the latest text on a terminal, otherwise a line for a new text, one
+/// every two seconds at most. Nothing at all when the output is for a program.
 class Progress {
  public:
   explicit Progress(Session& session) : session_(session) {}
@@ -99,6 +99,7 @@ class Progress {
  private:
   Session& session_;
   std::string last_;
+  SteadyTime quiet_until_{};
   size_t turns_ = 0;
   bool drawn_ = false;
 };

@@ -19,6 +19,7 @@ constexpr Duration finish_timeout = std::chrono::seconds(20);
 /// Fewer would all be done before anything can be killed in the middle of them.
 constexpr uint64_t fewest_requests = 12;
 constexpr uint64_t most_requests = 1000;
+constexpr size_t shown_misfits = 20;
 
 /// What one agent shows at the end.
 struct Figures {
@@ -170,6 +171,7 @@ class Demo {
         if (text_at(row, "status") == "completed" && int_at(row, "response_status") == 200) ++figures.answered;
         if (int_at(row, "attempts") >= 2) ++figures.redelivered;
         if (!items.contains(item)) ++figures.lost;
+        if (!items.contains(item) || int_at(row, "response_status") != 200) misfits_.push_back(misfit_in_words(row));
       }
       figures.counted = static_cast<size_t>(int_at(written, "count"));
       figures.repeated = static_cast<size_t>(int_at(written, "lines")) - figures.counted;
@@ -203,7 +205,10 @@ class Demo {
         {"agents_killed", 1}, {"servers_killed", 1},
         {"node", has_node_},  {"agents", rows}};
     session_.print_value(result, "ok", [&](const json::Value&) { return "\n" + table(rows); });
-    if (!fits) return fail(ErrorId::GR0806, "the figures above do not fit together");
+    if (!fits) {
+      for (size_t i = 0; i < std::min(misfits_.size(), shown_misfits); ++i) session_.say(misfits_[i]);
+      return fail(ErrorId::GR0806, "the figures do not fit together");
+    }
     if (session_.for_people()) {
       session_.say(fmt::format("\n{} every accepted request was answered, and the agents counted them themselves ({})",
                                session_.err_style().paint(Tint::good, "nothing was lost:"),
@@ -212,6 +217,12 @@ class Demo {
       session_.suggest("gantry deploy --name bot --command \"python3 app.py\" --workdir ./bot", "your own program");
     }
     return 0;
+  }
+
+  static std::string misfit_in_words(const json::Value& row) {
+    return fmt::format("{} {} is {} after {} attempts, answer {}: {}", text_at(row, "id"), text_at(row, "target"),
+                       text_at(row, "status"), int_at(row, "attempts"), int_at(row, "response_status"),
+                       text_at(row, "reason"));
   }
 
   std::string table(const json::Array& rows) {
@@ -273,6 +284,8 @@ class Demo {
   std::vector<DemoProgram> programs_;
   uint64_t requests_ = 0;
   bool has_node_ = false;
+  /// Requests that a report of this defect should name.
+  std::vector<std::string> misfits_;
 };
 
 }  // namespace

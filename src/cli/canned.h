@@ -1,0 +1,96 @@
+// Answers of the API for tests, as the contract spells them.
+#pragma once
+
+#include <string>
+
+namespace gantry::cli::canned {
+
+inline const std::string agent = R"({
+  "id":"agt_01JD4Y9Q2V6X8Z0A1B2C3D4E5F","name":"bot","scope":"default/default/dev","labels":{"team":"cx"},
+  "kind":"command","status":"degraded","reason":"exit 137, out of memory at 512Mi","replicas":2,"ready":1,
+  "revision":"rev_01JD4Y9Q2V6X8Z0A1B2C3D4E5G","revision_number":3,"port":8000,"public":false,
+  "created_at":"2026-11-20T17:12:00.000Z","updated_at":"2026-11-20T18:12:00.000Z","restarts":4,"pending":7,
+  "processing":1,"spec":{"command":["python3","app.py"],"env":{"LOG_LEVEL":"info"},"port":8000},
+  "instances":[
+    {"id":"ins_01JD4Y9Q2V6X8Z0A1B2C3D4E5F","replica":0,"status":"ready","reason":null,"pid":4711,
+     "started_at":"2026-11-20T18:12:00.000Z","ready_at":"2026-11-20T18:12:00.200Z","restarts":0,"in_flight":1,
+     "isolation":{"driver":"bubblewrap","rootless":true,"user":"uid 200001",
+       "namespaces":["user","pid","mount","ipc","uts","cgroup","net"],"seccomp":"enforced"},
+     "limits":[{"name":"memory","limit":"512Mi","grade":"enforced","how":"cgroup v1 memory controller"},
+       {"name":"cpu","limit":"500m","grade":"none","how":"no cpu controller"}]},
+    {"id":"ins_01JD4Y9Q2V6X8Z0A1B2C3D4E5H","replica":1,"status":"backoff","reason":"exit 137, out of memory at 512Mi",
+     "pid":null,"started_at":null,"ready_at":null,"restarts":4,"in_flight":0}]})";
+
+inline const std::string ready_agent = R"({
+  "id":"agt_01JD4Y9Q2V6X8Z0A1B2C3D4E5J","name":"notes","scope":"default/default/dev","labels":{},"kind":"command",
+  "status":"running","reason":null,"replicas":1,"ready":1,"revision":"rev_01JD4Y9Q2V6X8Z0A1B2C3D4E5K",
+  "revision_number":1,"port":8000,"public":true,"created_at":"2026-11-20T18:14:00.000Z",
+  "updated_at":"2026-11-20T18:14:00.000Z","restarts":0,"pending":0,"processing":0,"instances":[]})";
+
+inline const std::string agents = R"({"data":[)" + agent + "," + ready_agent + R"(],"next":null})";
+
+inline const std::string status = R"({
+  "url":"http://127.0.0.1:8081","pid":4242,"version":"0.1.0","started_at":"2026-11-20T18:12:00.123Z","uptime_ms":180250,
+  "data_dir":"/home/ada/.gantry","scope":"default/default/dev",
+  "agents":{"total":2,"running":1,"degraded":1,"stopped":0},"instances":{"total":3,"ready":2},
+  "requests":{"pending":4,"processing":1,"completed":120,"failed":2},
+  "journal":{"durable_seq":4711,"projected_seq":4700,"writable":true},"rss_bytes":41943040})";
+
+inline const std::string health = R"({"agent":"bot","status":"degraded","instances":[
+  {"id":"ins_01JD4Y9Q2V6X8Z0A1B2C3D4E5F","replica":0,"healthy":true,"kind":"http","detail":"200 in 3ms",
+   "checked_at":"2026-11-20T18:14:30.004Z","consecutive_failures":0},
+  {"id":"ins_01JD4Y9Q2V6X8Z0A1B2C3D4E5H","replica":1,"healthy":false,"kind":"http",
+   "detail":"connection refused on port 8000","checked_at":"2026-11-20T18:14:31.000Z","consecutive_failures":3}]})";
+
+inline const std::string stats = R"({"data":[
+  {"agent":"bot","instance":"ins_01JD4Y9Q2V6X8Z0A1B2C3D4E5F","replica":0,"cpu_percent":12.54,"cpu_ms":4200,
+   "memory_bytes":522190848,"memory_limit_bytes":536870912,"pids":4,"pids_limit":128,"in_flight":2,
+   "requests_total":120,"restarts":1},
+  {"agent":"notes","instance":"ins_01JD4Y9Q2V6X8Z0A1B2C3D4E5M","replica":0,"cpu_percent":0,"cpu_ms":310,
+   "memory_bytes":41943040,"memory_limit_bytes":0,"pids":11,"pids_limit":0,"in_flight":0,"requests_total":3,
+   "restarts":0}],"next":null})";
+
+inline const std::string logs =
+    R"({"time":"2026-11-20T18:14:01.500Z","instance":"ins_01JD4Y9Q2V6X8Z0A1B2C3D4E5F","replica":0,"stream":"stdout","line":"counting on port 8000"})"
+    "\n"
+    R"({"time":"2026-11-20T18:14:02.000Z","instance":"ins_01JD4Y9Q2V6X8Z0A1B2C3D4E5H","replica":1,"stream":"stderr","line":"\u001b[2Joops"})"
+    "\n";
+
+inline const std::string request_row = R"({
+  "id":"req_01JD4YA3T5W7Y9B1C2D3E4F5G6","agent":"bot","scope":"default/default/dev","method":"POST",
+  "target":"/ask?lang=en","status":"completed","dead_letter":false,"attempts":2,
+  "created_at":"2026-11-20T18:12:05.000Z","completed_at":"2026-11-20T18:12:07.250Z","duration_ms":2250,
+  "response_status":200,"reason":null,"next_attempt_at":null,"replay_of":null})";
+
+inline const std::string failed_row = R"({
+  "id":"req_01JD4YB0M2P4R6T8V0X1Y2Z3A4","agent":"bot","scope":"default/default/dev","method":"POST","target":"/boom",
+  "status":"failed","dead_letter":true,"attempts":5,"created_at":"2026-11-20T18:10:00.000Z",
+  "completed_at":"2026-11-20T18:11:00.000Z","duration_ms":60000,"response_status":null,
+  "reason":"5 attempts: exit 1","next_attempt_at":null,"replay_of":null})";
+
+inline const std::string requests = R"({"data":[)" + request_row + "," + failed_row + R"(],"next":null})";
+
+/// The row with headers, bodies and attempts.
+inline const std::string request = request_row.substr(0, request_row.rfind('}')) + R"json(,
+  "request":{"headers":[["content-type","application/json"],["x-twice","1"],["x-twice","2"]],
+    "body":{"bytes":20,"sha256":"00","text":"{\"question\": \"why?\"}","truncated":false}},
+  "response":{"status":200,"headers":[["content-type","text/plain"]],
+    "body":{"bytes":3,"sha256":"00","base64":"/wD+","truncated":false}},
+  "attempt_log":[
+    {"attempt":1,"instance":"ins_01JD4Y9Q2V6X8Z0A1B2C3D4E5F","started_at":"2026-11-20T18:12:05.001Z",
+     "ended_at":"2026-11-20T18:12:05.901Z","outcome":"died","detail":"signal 9 (SIGKILL)"},
+    {"attempt":2,"instance":"ins_01JD4Y9Q2V6X8Z0A1B2C3D4E5H","started_at":"2026-11-20T18:12:07.000Z",
+     "ended_at":"2026-11-20T18:12:07.250Z","outcome":"completed","detail":null}]})json";
+
+inline const std::string replayed =
+    R"({"request_id":"req_01JD4YC0M2P4R6T8V0X1Y2Z3A4","status":"pending","replay_of":"req_01JD4YB0M2P4R6T8V0X1Y2Z3A4"})";
+
+inline const std::string doctor = R"({"checks":[
+  {"name":"disk","status":"ok","detail":"120.5 GiB free","hint":null},
+  {"name":"limit cpu","status":"warn","detail":"none by nothing","hint":"mount cgroup2"}]})";
+
+inline const std::string storage = R"({"data":[
+  {"what":"journal segments","path":"/data/journal","bytes":67108864,"detail":"1 segment"},
+  {"what":"blobs","path":"/data/blobs","bytes":0,"detail":null}],"total_bytes":67108864,"free_bytes":129386000000})";
+
+}  // namespace gantry::cli::canned

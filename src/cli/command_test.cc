@@ -1,0 +1,397 @@
+// Every command against a server with canned answers: what it asks, what it prints, how it ends.
+#include <gtest/gtest.h>
+
+#include "cli/canned.h"
+#include "cli/fake_api.h"
+#include "cli/fake_terminal.h"
+#include "cli/golden.h"
+
+namespace gantry::cli {
+namespace {
+
+class Commands : public testing::Test {
+ protected:
+  Commands() {
+    terminal.variables["GANTRY_URL"] = api.url();
+    terminal.variables["GANTRY_KEY"] = "gk_secret";
+  }
+
+  /// Answers for everything that a command could ask.
+  void answer_everything() {
+    api.on("GET /v1/status", {200, canned::status});
+    api.on("GET /v1/version", {200, R"({"version":"0.1.0","commit":"68cf76f","build":"release"})"});
+    api.on("GET /v1/doctor", {200, canned::doctor});
+    api.on("GET /v1/doctor/storage", {200, canned::storage});
+    api.on("GET /v1/agents", {200, canned::agents});
+    api.on("GET /v1/agents/bot", {200, canned::agent});
+    api.on("GET /v1/agents/bot/health", {200, canned::health});
+    api.on("GET /v1/agents/bot/stats", {200, canned::stats});
+    api.on("GET /v1/stats", {200, canned::stats});
+    api.on("GET /v1/agents/bot/logs", {200, canned::logs, {{"Content-Type", "application/jsonl"}}});
+    for (const char* verb : {"start", "stop", "restart", "pause", "resume", "scale"})
+      api.on(fmt::format("POST /v1/agents/bot/{}", verb), {200, canned::agent});
+    api.on("DELETE /v1/agents/bot", {200, R"({"removed":"bot"})"});
+    api.on("PUT /v1/agents/notes", {201, R"({"result":"created","agent":)" + canned::ready_agent + "}"});
+    api.on("GET /v1/agents/notes", {200, canned::ready_agent});
+    api.on("GET /v1/requests", {200, canned::requests});
+    api.on("GET /v1/requests/req_1", {200, canned::request});
+    api.on("POST /v1/requests/req_1/replay", {202, canned::replayed});
+    api.on("GET /v1/requests/req_01JD4YC0M2P4R6T8V0X1Y2Z3A4", {200, canned::request});
+    api.on("POST /agent/bot/ask", {200,
+                                   R"({"answer":42})",
+                                   {{"Content-Type", "application/json"},
+                                    {"Date", "Fri, 20 Nov 2026 18:14:59 GMT"},
+                                    {"Gantry-Request-Id", "req_1"}}});
+  }
+
+  FakeApi api;
+  FakeTerminal terminal;
+};
+
+TEST_F(Commands, EachOnePrintsJsonThatParses) {
+  answer_everything();
+  for (const auto& words : std::vector<std::vector<std::string>>{
+           {"status"},
+           {"version"},
+           {"doctor"},
+           {"doctor", "--storage"},
+           {"list"},
+           {"ps", "--status", "running"},
+           {"inspect", "bot"},
+           {"stats", "bot"},
+           {"stats"},
+           {"logs", "bot"},
+           {"start", "bot"},
+           {"stop", "bot"},
+           {"restart", "bot", "--no-wait"},
+           {"pause", "bot"},
+           {"resume", "bot"},
+           {"remove", "bot", "--yes"},
+           {"scale", "bot", "3"},
+           {"deploy", "--name", "notes", "--command", "node app.js"},
+           {"requests", "list"},
+           {"requests", "show", "req_1"},
+           {"requests", "replay", "req_1"},
+           {"requests", "replay", "req_1", "--wait", "5s"},
+           {"invoke", "bot", "/ask", "-d", "{}"},
+           {"config", "view"},
+           {"config", "get", "listen"},
+           {"help"},
+           {"help", "deploy"},
+           {"completion", "bash"},
+       }) {
+    auto line = words;
+    line.insert(line.end(), {"-o", "json"});
+    int code = terminal.run(line);
+    if (words[0] != "doctor") EXPECT_EQ(code, 0) << fmt::format("{}: {}", fmt::join(words, " "), terminal.err());
+    auto value = json::parse(terminal.out());
+    EXPECT_TRUE(value.has_value()) << fmt::format("{}: {}", fmt::join(words, " "), terminal.out());
+  }
+}
+
+TEST_F(Commands, TablesAreAsTheGoldenFilesSay) {
+  answer_everything();
+  struct Case {
+    std::string file;
+    std::vector<std::string> words;
+  };
+  for (const auto& [file, words] : std::vector<Case>{
+           {"list.txt", {"list"}},
+           {"list-wide.txt", {"list", "-o", "wide"}},
+           {"list.yaml", {"list", "-o", "yaml"}},
+           {"list-name.txt", {"list", "-o", "name"}},
+           {"inspect.txt", {"inspect", "bot"}},
+           {"health.txt", {"health", "bot"}},
+           {"stats.txt", {"stats", "--all"}},
+           {"stats-wide.txt", {"stats", "-o", "wide"}},
+           {"status.txt", {"status"}},
+           {"logs.txt", {"logs", "bot"}},
+           {"logs-wide.txt", {"logs", "bot", "-o", "wide"}},
+           {"requests-list.txt", {"requests", "list"}},
+           {"requests-list-wide.txt", {"requests", "list", "-o", "wide"}},
+           {"requests-show.txt", {"requests", "show", "req_1"}},
+           {"requests-replay.txt", {"requests", "replay", "req_1"}},
+           {"doctor-storage.txt", {"doctor", "--storage"}},
+           {"restart.txt", {"restart", "bot"}},
+           {"remove.txt", {"remove", "bot", "--yes"}},
+           {"invoke.txt", {"invoke", "bot", "/ask", "-d", "{}", "-i"}},
+           {"invoke.json", {"invoke", "bot", "/ask", "-d", "{}", "-o", "json"}},
+       }) {
+    terminal.run(words);
+    std::string printed =
+        fmt::format("$ gantry {}\n{}--- stderr\n{}", fmt::join(words, " "), terminal.out(), terminal.err());
+    // The port is the kernel's choice.
+    for (size_t at; (at = printed.find(api.url())) != std::string::npos;)
+      printed.replace(at, api.url().size(), "http://SERVER");
+    std::erase(printed, '\r');
+    expect_golden("output/" + file, printed);
+  }
+}
+
+TEST_F(Commands, ConfigViewTellsWhereEachValueComesFrom) {
+  EXPECT_EQ(terminal.run({"config", "view", "--origin", "--data", "/srv"}), 0);
+  EXPECT_TRUE(terminal.out().contains("--data flag")) << terminal.out();
+  EXPECT_TRUE(terminal.out().contains("GANTRY_KEY")) << terminal.out();
+  EXPECT_FALSE(terminal.out().contains("gk_secret")) << terminal.out();
+  EXPECT_EQ(terminal.run({"config", "view"}), 0);
+  EXPECT_FALSE(terminal.out().contains("ORIGIN")) << terminal.out();
+}
+
+TEST_F(Commands, CallsCarryTheKeyAndAskForWhatWasMeant) {
+  answer_everything();
+  struct Case {
+    std::vector<std::string> words;
+    std::string line;
+  };
+  for (const auto& [words, line] : std::vector<Case>{
+           {{"list", "--status", "crash_loop"}, "GET /v1/agents?status=crash_loop&limit=1000"},
+           {{"logs", "bot", "--tail", "5", "--since", "10m", "--filter", "a b&c", "--stream", "stderr"},
+            "GET /v1/agents/bot/logs?tail=5&since=10m&filter=a%20b%26c&stream=stderr"},
+           {{"logs", "bot", "-f"}, "GET /v1/agents/bot/logs?tail=100&follow=true"},
+           {{"stop", "bot"}, "POST /v1/agents/bot/stop?wait=2m"},
+           {{"stop", "bot", "--timeout", "5s"}, "POST /v1/agents/bot/stop?wait=5s"},
+           {{"stop", "bot", "--no-wait"}, "POST /v1/agents/bot/stop"},
+           {{"requests", "list", "--agent", "bot", "--status", "failed", "-n", "7"},
+            "GET /v1/requests?agent=bot&status=failed&limit=7"},
+           {{"stats"}, "GET /v1/stats"},
+       }) {
+    EXPECT_EQ(terminal.run(words), 0) << terminal.err();
+    EXPECT_EQ(api.asked().back().line, line);
+    EXPECT_EQ(api.asked().back().headers["authorization"], "Bearer gk_secret");
+  }
+}
+
+TEST_F(Commands, ScaleSendsTheNumber) {
+  answer_everything();
+  EXPECT_EQ(terminal.run({"scale", "bot", "3"}), 0);
+  EXPECT_EQ(api.asked().back().body, R"({"replicas":3})");
+  EXPECT_EQ(terminal.out(), "bot scaled to 3\n");
+}
+
+TEST_F(Commands, TheExitCodeFollowsTheProblemOfTheServer) {
+  struct Case {
+    int status;
+    std::string code;
+    int exit;
+  };
+  for (const auto& [status, code, exit] : std::vector<Case>{{400, "invalid", 7},
+                                                            {401, "unauthenticated", 4},
+                                                            {403, "denied", 4},
+                                                            {404, "not_found", 3},
+                                                            {409, "conflict", 5},
+                                                            {429, "exhausted", 12},
+                                                            {500, "internal", 1},
+                                                            {503, "unavailable", 11},
+                                                            {504, "timeout", 6}}) {
+    FakeApi failing;
+    failing.on("GET /v1/agents/bot", FakeApi::problem(status, code, "the reason", "the hint"));
+    terminal.variables["GANTRY_URL"] = failing.url();
+    EXPECT_EQ(terminal.run({"inspect", "bot"}), exit) << code;
+    EXPECT_EQ(terminal.err(), "error: inspect: the reason\nhint: the hint\n") << code;
+    EXPECT_EQ(terminal.out(), "");
+  }
+}
+
+TEST_F(Commands, AnIdOfTheServerIsShownWithTheError) {
+  api.on("GET /v1/status", {401, R"({"status":401,"code":"unauthenticated","message":"no key","id":"GR0901"})"});
+  EXPECT_EQ(terminal.run({"status"}), 4);
+  EXPECT_EQ(terminal.err(), "error: status: no key (GR0901)\n");
+}
+
+TEST_F(Commands, AServerThatCannotBeReachedNamesTheAddressAndTheNextCommand) {
+  terminal.variables["GANTRY_URL"] = "http://127.0.0.1:1";
+  EXPECT_EQ(terminal.run({"list"}), 11);
+  EXPECT_TRUE(terminal.err().starts_with("error: list: server at http://127.0.0.1:1: ")) << terminal.err();
+  EXPECT_TRUE(terminal.err().contains("(GR0002)\nhint: gantry up --detach\n")) << terminal.err();
+}
+
+TEST_F(Commands, WithoutAServerTheDataDirectoryIsNamed) {
+  terminal.variables.erase("GANTRY_URL");
+  EXPECT_EQ(terminal.run({"list", "--data", "/nowhere/data"}), 11);
+  EXPECT_EQ(terminal.err(),
+            "error: list: no server runs with the data directory /nowhere/data (GR0002)\nhint: gantry up --detach\n");
+}
+
+TEST_F(Commands, AnAnswerThatIsNotTheApisIsAnError) {
+  api.on("GET /v1/status", {200, "<html>", {{"Content-Type", "text/html"}}});
+  EXPECT_EQ(terminal.run({"status"}), 1);
+  EXPECT_TRUE(terminal.err().contains("GR0803")) << terminal.err();
+}
+
+TEST_F(Commands, AnUnknownAgentBringsTheNearestName) {
+  api.on("GET /v1/agents", {200, canned::agents});
+  EXPECT_EQ(terminal.run({"inspect", "bto"}), 3);
+  EXPECT_TRUE(terminal.err().ends_with("hint: did you mean `bot`?\n")) << terminal.err();
+  EXPECT_EQ(terminal.run({"logs", "zzzz"}), 3);
+  EXPECT_TRUE(terminal.err().ends_with("hint: gantry list\n")) << terminal.err();
+}
+
+TEST_F(Commands, ListsFollowTheCursor) {
+  api.on("GET /v1/agents", {200, R"({"data":[)" + canned::agent + R"(],"next":"a b"})"});
+  api.on("GET /v1/agents", {200, R"({"data":[)" + canned::ready_agent + R"(],"next":null})"});
+  EXPECT_EQ(terminal.run({"list", "-o", "name"}), 0);
+  EXPECT_EQ(terminal.out(), "bot\nnotes\n");
+  EXPECT_EQ(api.lines(),
+            (std::vector<std::string>{"GET /v1/agents?limit=1000", "GET /v1/agents?limit=1000&after=a%20b"}));
+}
+
+TEST_F(Commands, AnEmptyListSaysSoOnStderrOnly) {
+  api.on("GET /v1/agents", {200, R"({"data":[],"next":null})"});
+  EXPECT_EQ(terminal.run({"list"}), 0);
+  EXPECT_EQ(terminal.out(), "");
+  EXPECT_TRUE(terminal.err().starts_with("no agents")) << terminal.err();
+  EXPECT_EQ(terminal.run({"list", "-o", "json"}), 0);
+  EXPECT_EQ(terminal.out(), "[]\n");
+  EXPECT_EQ(terminal.err(), "");
+}
+
+TEST_F(Commands, HealthEndsWithOneWhenAnInstanceIsNotHealthy) {
+  answer_everything();
+  EXPECT_EQ(terminal.run({"health", "bot", "-o", "json"}), 1);
+  FakeApi fine;
+  fine.on("GET /v1/agents/bot/health", {200, R"({"agent":"bot","status":"running","instances":[{"healthy":true}]})"});
+  terminal.variables["GANTRY_URL"] = fine.url();
+  EXPECT_EQ(terminal.run({"health", "bot"}), 0);
+}
+
+// ---- Questions ---------------------------------------------------------------------------------
+
+TEST_F(Commands, AQuestionIsNotAskedWhereNobodyCanAnswer) {
+  answer_everything();
+  for (const auto& words :
+       std::vector<std::vector<std::string>>{{"remove", "bot"}, {"remove", "--all"}, {"stop", "--all"}}) {
+    EXPECT_EQ(terminal.run(words), 2);
+    EXPECT_TRUE(terminal.err().contains("standard input is no terminal (GR0802)")) << terminal.err();
+    EXPECT_TRUE(terminal.err().ends_with(fmt::format("hint: gantry {} --yes\n", words[0]))) << terminal.err();
+  }
+  for (const auto& line : api.lines()) EXPECT_TRUE(line.starts_with("GET ")) << line;
+}
+
+TEST_F(Commands, AllAsksAndDoesWhatWasAnswered) {
+  answer_everything();
+  api.on("POST /v1/agents/notes/stop", {200, canned::ready_agent});
+  terminal.environment.in_device = Device::terminal;
+  terminal.in.str("n\n");
+  EXPECT_EQ(terminal.run({"stop", "--all"}), 130);
+  EXPECT_TRUE(terminal.err().starts_with("Stop all 2 agents (bot, notes)? [y/N] ")) << terminal.err();
+  EXPECT_EQ(api.lines().size(), 1u);
+  terminal.in.clear();
+  terminal.in.str("yes\n");
+  EXPECT_EQ(terminal.run({"stop", "--all"}), 0);
+  EXPECT_EQ(terminal.out(), "bot stopped\nnotes stopped\n");
+}
+
+TEST_F(Commands, AVerbNeedsNamesOrAllAndNotBoth) {
+  EXPECT_EQ(terminal.run({"stop"}), 2);
+  EXPECT_EQ(terminal.run({"stop", "bot", "--all"}), 2);
+  EXPECT_TRUE(api.lines().empty());
+}
+
+TEST_F(Commands, OneFailureDoesNotKeepAVerbFromTheOthers) {
+  api.on("POST /v1/agents/a/stop", FakeApi::problem(409, "conflict", "it is being removed", "wait"));
+  api.on("POST /v1/agents/bot/stop", {200, canned::agent});
+  EXPECT_EQ(terminal.run({"stop", "a", "bot"}), 5);
+  EXPECT_EQ(terminal.out(), "bot stopped\n");
+  EXPECT_TRUE(terminal.err().contains("error: stop: a: it is being removed")) << terminal.err();
+}
+
+// ---- Watching ----------------------------------------------------------------------------------
+
+TEST_F(Commands, WatchPrintsOneBlockForEachChangeWhenPiped) {
+  api.on("GET /v1/agents", {200, R"({"data":[{"name":"bot","status":"starting"}],"next":null})"});
+  api.on("GET /v1/agents", {200, R"({"data":[{"name":"bot","status":"starting"}],"next":null})"});
+  api.on("GET /v1/agents", {200, R"({"data":[{"name":"bot","status":"running"}],"next":null})"});
+  int looks = 0;
+  terminal.on_pause = [&] { return ++looks > 3 ? Interrupted::yes : Interrupted::no; };
+  EXPECT_EQ(terminal.run({"list", "--watch", "-o", "jsonl"}), 130);
+  EXPECT_EQ(terminal.out(), "{\"name\":\"bot\",\"status\":\"starting\"}\n{\"name\":\"bot\",\"status\":\"running\"}\n");
+}
+
+TEST_F(Commands, WatchDrawsOverTheLastPictureOnATerminal) {
+  api.on("GET /v1/agents", {200, canned::agents});
+  terminal.environment.out_device = Device::terminal;
+  terminal.environment.width = 200;
+  terminal.environment.height = 24;
+  int looks = 0;
+  terminal.on_pause = [&] { return ++looks > 1 ? Interrupted::yes : Interrupted::no; };
+  EXPECT_EQ(terminal.run({"list", "--watch", "--no-color"}), 130);
+  std::string picture = terminal.out().substr(0, terminal.out().find('\x1b'));
+  EXPECT_EQ(std::ranges::count(picture, '\n'), 3);
+  EXPECT_EQ(terminal.out(), picture + "\x1b[3A\r\x1b[J" +
+                                terminal.out().substr(picture.size() + std::string("\x1b[3A\r\x1b[J").size()));
+}
+
+TEST_F(Commands, APictureThatIsTooHighIsCut) {
+  json::Array many;
+  for (int i = 0; i < 50; ++i) many.push_back(json::Object{{"name", fmt::format("agent-{}", i)}});
+  api.on("GET /v1/agents", {200, json::serialize(json::Object{{"data", many}, {"next", nullptr}})});
+  terminal.environment.out_device = Device::terminal;
+  terminal.environment.height = 10;
+  terminal.on_pause = [] { return Interrupted::yes; };
+  EXPECT_EQ(terminal.run({"list", "--watch", "--no-color"}), 130);
+  EXPECT_EQ(std::ranges::count(terminal.out(), '\n'), 9);
+  EXPECT_TRUE(terminal.out().ends_with("…\n"));
+}
+
+TEST_F(Commands, WatchOutlivesARestartOfTheServer) {
+  api.on("GET /v1/agents", {200, R"({"data":[{"name":"bot","status":"running"}],"next":null})"});
+  api.on("GET /v1/agents", FakeApi::problem(503, "unavailable", "the server is draining"));
+  api.on("GET /v1/agents", FakeApi::problem(503, "unavailable", "the server is draining"));
+  api.on("GET /v1/agents", {200, R"({"data":[{"name":"bot","status":"starting"}],"next":null})"});
+  int looks = 0;
+  terminal.on_pause = [&] { return ++looks > 3 ? Interrupted::yes : Interrupted::no; };
+  EXPECT_EQ(terminal.run({"list", "--watch", "-o", "name"}), 130);
+  EXPECT_EQ(terminal.out(), "bot\nbot\n");
+  EXPECT_EQ(terminal.err(), "the server is draining; trying again\nerror: list: interrupted\n");
+}
+
+// ---- Colour ------------------------------------------------------------------------------------
+
+TEST_F(Commands, ColoursNeedATerminalAndCanBeTurnedOff) {
+  answer_everything();
+  auto colored = [&](const std::vector<std::string>& words) {
+    terminal.run(words);
+    return terminal.out().contains('\x1b');
+  };
+  EXPECT_FALSE(colored({"list"}));
+  terminal.environment.out_device = Device::terminal;
+  EXPECT_TRUE(colored({"list"}));
+  EXPECT_FALSE(colored({"list", "--no-color"}));
+  EXPECT_FALSE(colored({"list", "-o", "json"}));
+  terminal.variables["NO_COLOR"] = "1";
+  EXPECT_FALSE(colored({"list"}));
+  EXPECT_FALSE(colored({"help"}));
+  terminal.variables["GANTRY_COLOR"] = "always";
+  EXPECT_TRUE(colored({"list"}));
+}
+
+TEST_F(Commands, TheFormatOfListingsCanBeSet) {
+  answer_everything();
+  terminal.variables["GANTRY_OUTPUT"] = "name";
+  EXPECT_EQ(terminal.run({"list"}), 0);
+  EXPECT_EQ(terminal.out(), "bot\nnotes\n");
+  EXPECT_EQ(terminal.run({"list", "-o", "json"}), 0);
+  EXPECT_TRUE(json::parse(terminal.out()).has_value());
+}
+
+// ---- Logs --------------------------------------------------------------------------------------
+
+TEST_F(Commands, LogsArePrintedBareInAPipeAndHarmlessOnATerminal) {
+  answer_everything();
+  EXPECT_EQ(terminal.run({"logs", "bot"}), 0);
+  EXPECT_EQ(terminal.out(), "counting on port 8000\n\x1b[2Joops\n");
+  EXPECT_EQ(terminal.run({"logs", "bot", "-o", "jsonl"}), 0);
+  EXPECT_EQ(terminal.out(), canned::logs);
+  terminal.environment.out_device = Device::terminal;
+  EXPECT_EQ(terminal.run({"logs", "bot", "--no-color"}), 0);
+  EXPECT_EQ(terminal.out(),
+            "2026-11-20T18:14:01.500Z 0| counting on port 8000\n2026-11-20T18:14:02.000Z 1| \\x1b[2Joops\n");
+}
+
+TEST_F(Commands, FollowCannotBeOneDocument) {
+  EXPECT_EQ(terminal.run({"logs", "bot", "-f", "-o", "json"}), 2);
+  EXPECT_TRUE(terminal.err().contains("hint: gantry logs bot --follow -o jsonl")) << terminal.err();
+}
+
+}  // namespace
+}  // namespace gantry::cli
