@@ -77,7 +77,7 @@ void Actor::start(std::vector<FoundSandbox> found) {
                            .restarts = one.record.restarts};
     if (one.sandbox != nullptr)
       instance.program = FoundInstance::Program{one.sandbox->pid(), one.sandbox->started_at()};
-    supervisor_.found(std::move(instance), moment);
+    supervisor_.found(instance, moment);
     if (one.sandbox != nullptr) adopt(one.record.id, 1, one.sandbox);
   }
   supervisor_.want(wanted_of(record_), moment);

@@ -11,11 +11,11 @@
 #include <unistd.h>
 
 #include <algorithm>
+#include <charconv>
 
 #include "cli/handlers.h"
 #include "cli/session.h"
 #include "os/os.h"
-#include "os/process.h"
 
 namespace gantry::cli {
 namespace {
@@ -35,8 +35,12 @@ json::Object check_kernel() {
   utsname name{};
   // SAFETY: fills one utsname; it cannot fail with a valid pointer.
   ::uname(&name);
+  std::string_view release = name.release;
   int major = 0, minor = 0;
-  if (std::sscanf(name.release, "%d.%d", &major, &minor) != 2) return check("kernel", "warn", name.release);
+  auto [dot, no_major] = std::from_chars(release.data(), release.data() + release.size(), major);
+  const char* after_dot = dot < release.data() + release.size() ? dot + 1 : dot;
+  auto [end, no_minor] = std::from_chars(after_dot, release.data() + release.size(), minor);
+  if (no_major != std::errc() || no_minor != std::errc()) return check("kernel", "warn", std::string(release));
   // openat2 (5.6), pidfd_getfd (5.6) and clone3 with CLONE_INTO_CGROUP (5.7) are used throughout.
   if (major > 5 || (major == 5 && minor >= 10)) return check("kernel", "ok", fmt::format("Linux {}", name.release));
   return check("kernel", "fail", fmt::format("Linux {} is too old", name.release), "5.10 or newer is needed");
