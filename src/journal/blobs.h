@@ -45,11 +45,13 @@ class BlobReader {
   virtual Result<size_t> read(std::span<char> out) = 0;
 };
 
+/// How many, and the space they take on disk.
 struct BlobUsage {
   uint64_t count = 0;
   Bytes bytes;
 };
 
+/// What `collect` leaves alone.
 struct CollectOptions {
   /// Younger blobs are kept: the record that names one may not be durable yet.
   Duration grace = std::chrono::hours(1);

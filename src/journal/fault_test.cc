@@ -88,8 +88,7 @@ void write_blobs(Journal& journal, Ledger& ledger, int round) {
 
 /// Appenders on several threads, blobs, and the housekeeping that runs by itself.
 void run_workload(Journal& journal, Appender& appender, Ledger& ledger, int round) {
-  for (int i = 0; i < writers; ++i)
-    appender.group().spawn(appender.next(), write_some(journal, ledger, round, i));
+  for (int i = 0; i < writers; ++i) appender.group().spawn(appender.next(), write_some(journal, ledger, round, i));
   write_blobs(journal, ledger, round);
   ASSERT_TRUE(eventually([&] { return appender.group().size() == 0; }));
 }
@@ -197,8 +196,7 @@ TEST_P(FaultTest, LosesNothingAcknowledgedAtAnyOperation) {
   const uint64_t operations = count_operations(clock_, random_);
   ASSERT_GT(operations, 60u);
   // Beyond the end too: the order of threads makes the number vary.
-  for (uint64_t at = 0; at < operations + 20 && !HasFailure(); ++at)
-    check_one(at, GetParam(), 1, 5, clock_, random_);
+  for (uint64_t at = 0; at < operations + 20 && !HasFailure(); ++at) check_one(at, GetParam(), 1, 5, clock_, random_);
 }
 
 std::string name_of(const testing::TestParamInfo<FaultKind>& info) {

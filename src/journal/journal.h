@@ -4,11 +4,9 @@
 // them together, applies the folds, and resumes the appenders. State is a fold over the log (Fold), the
 // relational history a projection of it (Projection), a live stream a Reader. Startup reads the newest
 // checkpoint and the tail behind it, never the whole log. Bodies too long for a record are blobs,
-// written before the record that names them. docs/internals/journal-format.md has the bytes.
-//
-// The composition root makes one journal, registers folds and projections, opens it after the I/O
-// threads' objects exist and stops it before the I/O threads end. `append` from any io_context;
-// blocking calls (`read`, Reader, Blobs) from threads that may wait.
+// written before the record that names them. docs/internals/journal-format.md has the bytes. The composition root makes
+// one journal, registers folds and projections, opens it after the I/O threads' objects exist and stops it before the
+// I/O threads end. `append` from any io_context; blocking calls (`read`, Reader, Blobs) from threads that may wait.
 //
 // If the disk refuses (full, read-only, broken), appends fail with `unavailable` and the journal keeps
 // trying by itself; an entry that failed with GR0101 will never appear, one that failed with GR0102
@@ -59,6 +57,7 @@ class Reader {
 enum class SegmentState { active, sealed, compressed };
 std::string_view to_string(SegmentState state);
 
+/// One segment; sizes are bytes.
 struct SegmentInfo {
   uint64_t number = 0;
   SegmentState state = SegmentState::active;
@@ -111,7 +110,8 @@ class Journal {
   /// Registers; the object outlives the journal. Before `open` only.
   virtual void add(Fold& fold) = 0;
   virtual void add(Projection& projection) = 0;
-  /// Locks the directory, restores the folds, starts the threads. Blocks. GR0104 if a newer Gantry
+  /// Locks the directory, restores the folds, starts the threads. Blocks. Call it once; after an error
+  /// the journal can only be destroyed. GR0104 if a newer Gantry
   /// wrote the files, GR0103 if they are damaged, GR0001 if another process has them open.
   virtual Result<void> open() = 0;
   /// Commits what is queued, writes a checkpoint, joins the threads. Idempotent. Later appends fail

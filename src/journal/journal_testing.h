@@ -156,7 +156,9 @@ class Appender {
   }
 
   Result<Appended> append(Journal& journal, Entry entry) { return start(journal, std::move(entry)).get(); }
-  Result<Appended> append(Journal& journal, std::string payload) { return append(journal, entry_of(std::move(payload))); }
+  Result<Appended> append(Journal& journal, std::string payload) {
+    return append(journal, entry_of(std::move(payload)));
+  }
   Result<std::vector<Appended>> append_many(Journal& journal, std::vector<Entry> entries) {
     auto promise = std::make_shared<std::promise<Result<std::vector<Appended>>>>();
     auto future = promise->get_future();

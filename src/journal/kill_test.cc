@@ -94,8 +94,8 @@ TEST(KillTest, KeepsWhatWasAcknowledgedWheneverTheProcessIsKilled) {
       be_the_child(directory, life, ends[1]);
     }
     ::close(ends[1]);
-    const auto receipts = collect_and_kill(child, ends[0], 1 + random.below(1500),
-                                           std::chrono::microseconds(random.below(3000)));
+    const auto receipts =
+        collect_and_kill(child, ends[0], 1 + random.below(1500), std::chrono::microseconds(random.below(3000)));
     ::close(ends[0]);
     for (const Receipt& receipt : receipts) acknowledged[receipt.seq] = payload_of(receipt);
     // Some lives begin right behind a crash and not behind the clean stop of this check.

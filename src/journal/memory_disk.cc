@@ -122,7 +122,7 @@ class MemoryStorage final : public Storage {
 
   Result<void> make_directory(const std::string& name) override {
     std::lock_guard lock(disk_.mutex_);
-    for (size_t slash = name.find('/'); ; slash = name.find('/', slash + 1)) {
+    for (size_t slash = name.find('/');; slash = name.find('/', slash + 1)) {
       const std::string part = name.substr(0, slash);
       if (!disk_.now_.directories.contains(part)) GANTRY_TRY_VOID(change({parent_of(part), {}, part, nullptr}));
       if (slash == name.npos) return {};

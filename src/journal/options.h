@@ -17,6 +17,7 @@ using Notify = std::function<void(Severity, std::string_view text)>;
 /// What happens to a sealed segment that is still needed.
 enum class Compression { off, zstd };
 
+/// What a journal is made with. The defaults are right for a server.
 struct Options {
   /// Holds everything: `segments/`, `checkpoints/`, `blobs/`. Locked while open.
   std::filesystem::path directory;

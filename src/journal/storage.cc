@@ -54,7 +54,8 @@ class RealFile final : public File {
     if (!zeros) return fail(Code::exhausted, "no memory for zeros");
     std::memset(zeros.get(), 0, step);
     for (uint64_t offset = 0; offset < size; offset += step)
-      GANTRY_TRY_VOID(os::pwrite_all(fd_, std::string_view(zeros.get(), std::min<uint64_t>(step, size - offset)), offset));
+      GANTRY_TRY_VOID(
+          os::pwrite_all(fd_, std::string_view(zeros.get(), std::min<uint64_t>(step, size - offset)), offset));
     return {};
   }
 
@@ -152,8 +153,7 @@ Result<void> replace(Storage& storage, const std::string& directory, const std::
 Result<std::string> read_whole(Storage& storage, const std::string& name, Bytes limit) {
   GANTRY_TRY(auto file, storage.open(name, OpenMode::read));
   GANTRY_TRY(uint64_t size, file->size());
-  if (size > limit.count)
-    return fail(Code::exhausted, "'{}' is longer than {}", name, format_bytes_short(limit));
+  if (size > limit.count) return fail(Code::exhausted, "'{}' is longer than {}", name, format_bytes_short(limit));
   std::string content(size, '\0');
   GANTRY_TRY(size_t got, file->read(0, content));
   content.resize(got);

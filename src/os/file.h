@@ -43,8 +43,10 @@ Result<size_t> pread_all(const Fd& fd, std::span<char> out, uint64_t offset);
 Result<std::string> read_file(const std::filesystem::path& path, Bytes limit);
 Result<std::string> read_fd(const Fd& fd, Bytes limit);
 
-Result<void> sync_data(const Fd& fd);  ///< fdatasync(2)
-Result<void> sync_all(const Fd& fd);   ///< fsync(2)
+/// fdatasync(2): the content is durable. After an error, what is on the disk is unknown.
+Result<void> sync_data(const Fd& fd);
+/// fsync(2): the content and all metadata.
+Result<void> sync_all(const Fd& fd);
 /// Makes names in the directory durable: creations, renames, removals.
 Result<void> sync_directory(const std::filesystem::path& path);
 
@@ -64,6 +66,7 @@ enum class LockWait { no, yes };
 /// inherited. `conflict` if it is taken.
 Result<Fd> lock_file(const std::filesystem::path& path, LockWait wait = LockWait::no);
 
+/// Of the file system that holds a path.
 struct DiskSpace {
   Bytes total;
   Bytes available;  ///< to an ordinary user

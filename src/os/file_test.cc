@@ -68,7 +68,7 @@ TEST_F(FileTest, ReplacesAFileAsAWholeAndLeavesNoTemporaryOne) {
   ASSERT_TRUE(replace_file(top_ / "secret", "new"));
   EXPECT_EQ(read_file(top_ / "secret", mebibytes(1)).value_or(""), "new");
   for (const auto& entry : fs::directory_iterator(top_)) EXPECT_NE(entry.path().extension(), ".tmp");
-  struct stat info {};
+  struct stat info{};
   ASSERT_EQ(::stat((top_ / "secret").c_str(), &info), 0);
   EXPECT_EQ(info.st_mode & 0777, 0600u);
   EXPECT_FALSE(replace_file(top_ / "no directory" / "file", "x"));

@@ -127,7 +127,8 @@ Result<void> BlobStore::settle(const std::string& temporary, const BlobRef& ref)
 
 Result<std::unique_ptr<BlobReader>> BlobStore::open(const BlobId& id) {
   auto file = storage_.open(path_of(id), OpenMode::read);
-  if (!file && file.error().code() == Code::not_found) return fail(Code::not_found, "there is no blob {}", crypto::hex(id));
+  if (!file && file.error().code() == Code::not_found)
+    return fail(Code::not_found, "there is no blob {}", crypto::hex(id));
   if (!file) return std::unexpected(std::move(file).error());
   GANTRY_TRY(uint64_t size, (*file)->size());
   return std::make_unique<FileBlobReader>(id, *std::move(file), size);

@@ -49,6 +49,7 @@ Result<Checkpoint> decode_checkpoint(std::string_view bytes) {
   if (bytes.size() < fixed_size || !bytes.starts_with(magic)) return std::unexpected(bad("it does not begin as one"));
   if (get<uint32_t>(bytes.data() + 8) > format_version)
     return fail(ErrorId::GR0104, "format version {} of a checkpoint", get<uint32_t>(bytes.data() + 8));
+  if (get<uint32_t>(bytes.data() + 8) != format_version) return std::unexpected(bad("its version is none"));
   if (get<uint32_t>(bytes.data() + 12) != crypto::crc32c(bytes.substr(16)))
     return std::unexpected(bad("it does not have its checksum"));
   Checkpoint checkpoint{.seq = get<uint64_t>(bytes.data() + 16),
@@ -63,7 +64,8 @@ Result<Checkpoint> decode_checkpoint(std::string_view bytes) {
     const auto state_size = get<uint64_t>(rest.data() + 4);
     rest.remove_prefix(12);
     if (name_size > rest.size() || state_size > rest.size() - name_size) return std::unexpected(bad("it ends early"));
-    checkpoint.folds.push_back({std::string(rest.substr(0, name_size)), std::string(rest.substr(name_size, state_size))});
+    checkpoint.folds.push_back(
+        {std::string(rest.substr(0, name_size)), std::string(rest.substr(name_size, state_size))});
     rest.remove_prefix(name_size + state_size);
   }
   if (!rest.empty()) return std::unexpected(bad("it goes on behind its end"));
@@ -144,8 +146,7 @@ void Checkpoints::run() {
 }
 
 Result<void> Checkpoints::write(const Checkpoint& checkpoint) {
-  GANTRY_TRY_VOID(
-      replace(storage_, std::string(directory), name_of(checkpoint.seq), encode_checkpoint(checkpoint)));
+  GANTRY_TRY_VOID(replace(storage_, std::string(directory), name_of(checkpoint.seq), encode_checkpoint(checkpoint)));
   if (checkpoint.seq != newest_seq()) {
     // With one checkpoint only, the log must still be there from its beginning: the older one is "seq 0".
     oldest_seq_.store(newest_seq(), std::memory_order_release);
@@ -159,7 +160,8 @@ Result<void> Checkpoints::write(const Checkpoint& checkpoint) {
 void Checkpoints::prune() {
   auto names = list();
   if (!names) return;
-  for (size_t i = kept; i < names->size(); ++i) std::ignore = storage_.remove(fmt::format("{}/{}", directory, (*names)[i]));
+  for (size_t i = kept; i < names->size(); ++i)
+    std::ignore = storage_.remove(fmt::format("{}/{}", directory, (*names)[i]));
 }
 
 }  // namespace gantry::journal::segments

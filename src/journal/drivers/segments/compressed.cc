@@ -32,9 +32,10 @@ class Compressor {
     ZSTD_CCtx_setParameter(context_.get(), ZSTD_c_checksumFlag, 1);
   }
 
-  Result<void> run() {
+  Result<void> run(const std::atomic<bool>& stop) {
     GANTRY_TRY_VOID(emit(0, encode_header(segment_.header()), segment_.first_seq()));
     for (uint64_t offset = header_size; offset < segment_.end();) {
+      if (stop.load(std::memory_order_relaxed)) return fail(Code::cancelled, "stopping");
       GANTRY_TRY(std::string raw, segment_.read(offset, unit_size));
       GANTRY_TRY(Cut cut, cut_after_whole_records(raw, offset));
       if (cut.size == 0) {
@@ -240,12 +241,12 @@ Result<uint64_t> find_in_compressed(Storage& storage, uint64_t number, uint64_t 
   return std::max<uint64_t>(std::prev(behind)->raw_offset, header_size);
 }
 
-Result<void> compress(Storage& storage, const Segment& segment) {
+Result<void> compress(Storage& storage, const Segment& segment, const std::atomic<bool>& stop) {
   const std::string name = compressed_name(segment.number());
   const std::string temporary = name + ".tmp";
   auto write = [&]() -> Result<void> {
     GANTRY_TRY(auto file, storage.open(temporary, OpenMode::create));
-    GANTRY_TRY_VOID(Compressor(segment, *file).run());
+    GANTRY_TRY_VOID(Compressor(segment, *file).run(stop));
     GANTRY_TRY_VOID(file->sync());
     GANTRY_TRY_VOID(storage.rename(temporary, name));
     return storage.sync_directory(std::string(segment_directory));

@@ -2,6 +2,7 @@
 // them in a skippable frame, so that a read decompresses one frame and `zstd -d` still gives the raw segment.
 #pragma once
 
+#include <atomic>
 #include <string>
 #include <vector>
 
@@ -37,7 +38,8 @@ Result<std::string> read_compressed(Storage& storage, uint64_t number, uint64_t 
 Result<uint64_t> find_in_compressed(Storage& storage, uint64_t number, uint64_t seq);
 
 /// Writes the compressed file of a sealed segment, durable under its name. Every record is verified on the
-/// way: a damaged segment stays as it is and the error says so. The raw file is left alone.
-Result<void> compress(Storage& storage, const Segment& segment);
+/// way: a damaged segment stays as it is and the error says so. The raw file is left alone. `cancelled`
+/// soon after `stop` becomes true.
+Result<void> compress(Storage& storage, const Segment& segment, const std::atomic<bool>& stop);
 
 }  // namespace gantry::journal::segments

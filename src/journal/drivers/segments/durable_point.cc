@@ -16,7 +16,9 @@ void DurablePoint::close() {
 
 void DurablePoint::wake() {
   // The lock, so that nobody is between its look and its sleep.
-  { std::lock_guard lock(mutex_); }
+  {
+    std::lock_guard lock(mutex_);
+  }
   moved_.notify_all();
   notifier_.notify();
 }
@@ -25,9 +27,8 @@ bool DurablePoint::wait(uint64_t wanted, Duration patience) {
   if (seq() >= wanted) return true;
   waiting_.fetch_add(1, std::memory_order_seq_cst);
   std::unique_lock lock(mutex_);
-  const bool reached = moved_.wait_for(lock, patience, [&] {
-    return seq_.load(std::memory_order_seq_cst) >= wanted || closed();
-  });
+  const bool reached =
+      moved_.wait_for(lock, patience, [&] { return seq_.load(std::memory_order_seq_cst) >= wanted || closed(); });
   waiting_.fetch_sub(1, std::memory_order_seq_cst);
   return reached && seq() >= wanted;
 }

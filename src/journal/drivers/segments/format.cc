@@ -34,6 +34,7 @@ HeaderStatus decode_copy(std::string_view copy, SegmentHeader& out) {
   if (!copy.starts_with(magic)) return HeaderStatus::damaged;
   // Before the checksum: a newer format may have another one.
   if (get<uint32_t>(copy.data() + 8) > format_version) return HeaderStatus::newer;
+  if (get<uint32_t>(copy.data() + 8) != format_version) return HeaderStatus::damaged;
   if (get<uint32_t>(copy.data() + 12) != crypto::crc32c(copy.substr(16))) return HeaderStatus::damaged;
   const char* at = copy.data();
   out.number = get<uint64_t>(at + 16);

@@ -20,8 +20,8 @@ SegmentHeader sample_header() {
 
 std::string sample_frame(uint32_t salt, std::string body = "the body") {
   std::string bytes;
-  encode_frame(entry_of("the head", std::move(body)), {.seq = 42, .time = Time(Duration(5)), .flags = 1, .salt_crc = salt},
-               bytes);
+  encode_frame(entry_of("the head", std::move(body)),
+               {.seq = 42, .time = Time(Duration(5)), .flags = 1, .salt_crc = salt}, bytes);
   return bytes;
 }
 

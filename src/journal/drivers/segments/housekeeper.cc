@@ -11,7 +11,8 @@
 namespace gantry::journal::segments {
 namespace {
 
-constexpr int low_priority = 19;
+// Not 19: then a busy machine would stop the thread altogether, and `stop` waits for it.
+constexpr int low_priority = 10;
 
 }  // namespace
 
@@ -29,11 +30,6 @@ void Housekeeper::stop() {
   if (thread_.joinable()) thread_.join();
 }
 
-bool Housekeeper::stopping() const {
-  std::lock_guard lock(mutex_);
-  return stopping_;
-}
-
 void Housekeeper::run() {
   // SAFETY: on Linux a thread id is accepted here and only this thread gets nice. If it is refused, the
   // work is done at normal priority.
@@ -42,9 +38,10 @@ void Housekeeper::run() {
   for (;;) {
     {
       std::unique_lock lock(mutex_);
-      if (wake_.wait_for(lock, parts_.options.housekeeping_every, [this] { return stopping_; })) return;
+      if (wake_.wait_for(lock, parts_.options.housekeeping_every, [this] { return stopping_.load(); })) return;
     }
     auto done = pass();
+    if (stopping_) return;
     // The same trouble comes back every few seconds: say it once.
     const std::string trouble = done ? std::string() : done.error().reason();
     if (!trouble.empty() && trouble != reported)
@@ -86,8 +83,8 @@ void Housekeeper::drop_what_folds_need(std::vector<SegmentPtr>& candidates) {
   const bool asked = parts_.writer.call([&] {
     std::erase_if(candidates, [&](const SegmentPtr& segment) {
       return segment->last_seq() >= segment->first_seq() && std::ranges::any_of(parts_.folds, [&](Fold* fold) {
-        return fold->needs(segment->first_seq(), segment->last_seq());
-      });
+               return fold->needs(segment->first_seq(), segment->last_seq());
+             });
     });
   });
   if (!asked) candidates.clear();
@@ -133,9 +130,9 @@ Result<void> Housekeeper::compress_sealed() {
   if (!segments.empty()) segments.pop_back();
   const Time now = parts_.clock.now();
   for (const SegmentPtr& segment : segments) {
-    if (segment->form() == Form::compressed || now - segment->header().created < parts_.options.compress_after) continue;
-    if (stopping()) return {};
-    GANTRY_TRY_VOID(compress(parts_.storage, *segment));
+    if (segment->form() == Form::compressed || now - segment->header().created < parts_.options.compress_after)
+      continue;
+    GANTRY_TRY_VOID(compress(parts_.storage, *segment, stopping_));
     segment->mark_compressed();
     GANTRY_TRY_VOID(parts_.storage.remove(raw_name(segment->number())));
   }

@@ -1,6 +1,7 @@
 // Deletes segments that nobody needs and compresses those that somebody does, on a low-priority thread.
 #pragma once
 
+#include <atomic>
 #include <condition_variable>
 #include <memory>
 #include <mutex>
@@ -39,7 +40,6 @@ class Housekeeper {
 
  private:
   void run();
-  bool stopping() const;
   std::vector<SegmentPtr> deletable();
   bool is_kept_by_projection(const Segment& segment);
   void drop_what_folds_need(std::vector<SegmentPtr>& candidates);
@@ -49,9 +49,9 @@ class Housekeeper {
 
   HousekeeperParts parts_;
   std::mutex pass_mutex_;  // one round at a time
-  mutable std::mutex mutex_;
+  std::mutex mutex_;
   std::condition_variable wake_;
-  bool stopping_ = false;
+  std::atomic<bool> stopping_ = false;
   std::thread thread_;
 };
 

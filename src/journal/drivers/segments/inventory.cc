@@ -103,7 +103,8 @@ Result<void> follow_chain(Storage& storage, FoundByNumber& found, const Deletion
   std::optional<SegmentExtent> told;  // of the last one, find_end will tell
   for (;;) {
     Found& one = found.at(number);
-    if (one.status != HeaderStatus::valid) return std::unexpected(damaged(number, 0, "no copy of its header is readable"));
+    if (one.status != HeaderStatus::valid)
+      return std::unexpected(damaged(number, 0, "no copy of its header is readable"));
     GANTRY_TRY(SegmentPtr segment, make_segment(storage, one, told));
     inventory.log.push_back(std::move(segment));
     const SegmentHeader& header = one.header;

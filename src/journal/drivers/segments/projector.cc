@@ -45,9 +45,8 @@ void Projector::run() {
     auto ended = run_until_error();
     if (ended) return;
     ++failures_;
-    parts_.options.notify(Severity::warning,
-                          fmt::format("projection '{}' failed {} times in a row: {}", projection_.name(), failures_,
-                                      ended.error().reason()));
+    parts_.options.notify(Severity::warning, fmt::format("projection '{}' failed {} times in a row: {}",
+                                                         projection_.name(), failures_, ended.error().reason()));
     {
       std::lock_guard lock(mutex_);
       failure_ = ended.error().reason();

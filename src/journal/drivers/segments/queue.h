@@ -17,8 +17,8 @@ namespace gantry::journal::segments {
 /// One append or append_many that waits. Lives in the frame of the suspended appender.
 struct Pending {
   std::span<Entry> entries;
-  std::span<Appended> receipts;  ///< as long as `entries`
-  uint64_t bytes = 0;            ///< of the frames, padded
+  std::span<Appended> receipts;          ///< as long as `entries`
+  uint64_t bytes = 0;                    ///< of the frames, padded
   Priority priority = Priority::finish;  ///< `accept` if one of the entries is
   std::optional<Error> error;
   std::optional<Suspended> caller;

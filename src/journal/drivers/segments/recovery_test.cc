@@ -251,7 +251,8 @@ TEST_F(RecoveryTest, RefusesToCompressADamagedSegment) {
   SegmentHeader next;
   ASSERT_EQ(decode_header(disk_.content("segments/00000000000000000002.log"), next), HeaderStatus::valid);
   Segment segment(*storage, header, {next.previous_end, next.first_seq - 1}, Form::raw, nullptr);
-  auto compressed = compress(*storage, segment);
+  const std::atomic<bool> stop = false;
+  auto compressed = compress(*storage, segment, stop);
   ASSERT_FALSE(compressed);
   EXPECT_EQ(compressed.error().id(), ErrorId::GR0103);
   for (const std::string& name : disk_.names("segments")) EXPECT_TRUE(name.ends_with(".log")) << name;

@@ -47,8 +47,7 @@ void SegmentsJournal::add(Fold& fold) {
 
 void SegmentsJournal::add(Projection& projection) {
   GANTRY_CHECK(state_ == State::made);
-  projectors_.push_back(
-      std::make_unique<Projector>(projection, ProjectorParts{options_, random_, catalog_, durable_}));
+  projectors_.push_back(std::make_unique<Projector>(projection, ProjectorParts{options_, random_, catalog_, durable_}));
 }
 
 Result<void> SegmentsJournal::check_options() const {
@@ -101,8 +100,8 @@ void SegmentsJournal::start(const Recovered& recovered) {
     projector->start();
     projectors.push_back(projector.get());
   }
-  housekeeper_ = std::make_unique<Housekeeper>(HousekeeperParts{options_, clock_, *storage_, catalog_, checkpoints_,
-                                                               writer_, folds_, std::move(projectors)});
+  housekeeper_ = std::make_unique<Housekeeper>(
+      HousekeeperParts{options_, clock_, *storage_, catalog_, checkpoints_, writer_, folds_, std::move(projectors)});
   housekeeper_->start();
   state_ = State::open;
 }

@@ -164,10 +164,10 @@ void Writer::encode(const std::vector<Pending*>& group) {
     for (size_t i = 0; i < pending->entries.size(); ++i) {
       if (i + 1 < pending->entries.size()) flags |= flag_batch_continues;
       const uint64_t at = base + buffer_.size();
-      encode_frame(pending->entries[i], {.seq = ++seq, .time = last_time_, .flags = flags, .salt_crc = salt_crc_}, buffer_);
-      pending->receipts[i] = {seq,
-                              {header_.number, static_cast<uint32_t>(at),
-                               static_cast<uint32_t>(frame_size(pending->entries[i]))}};
+      encode_frame(pending->entries[i], {.seq = ++seq, .time = last_time_, .flags = flags, .salt_crc = salt_crc_},
+                   buffer_);
+      pending->receipts[i] = {
+          seq, {header_.number, static_cast<uint32_t>(at), static_cast<uint32_t>(frame_size(pending->entries[i]))}};
       flags = 0;
     }
   }
@@ -205,7 +205,9 @@ void Writer::publish(const std::vector<Pending*>& group) {
   for (const Pending* pending : group) last_seq_ += pending->entries.size();
   fold(group);
   end_ = group_offset + group_bytes;
-  if (fresh) segment_ = std::make_shared<Segment>(parts_.storage, header_, SegmentExtent{header_size, header_.first_seq - 1}, Form::raw, file_);
+  if (fresh)
+    segment_ = std::make_shared<Segment>(parts_.storage, header_, SegmentExtent{header_size, header_.first_seq - 1},
+                                         Form::raw, file_);
   segment_->advance(group_offset, group_seq, {end_, last_seq_});
   if (fresh) enter_catalog();
   parts_.durable.publish(last_seq_);
@@ -261,7 +263,8 @@ Result<void> Writer::try_next_segment() {
     file_ = nullptr;
     return fail(ErrorId::GR0101, "{}", flushed.error().reason());
   }
-  segment_ = std::make_shared<Segment>(parts_.storage, header_, SegmentExtent{header_size, header_.first_seq - 1}, Form::raw, file_);
+  segment_ = std::make_shared<Segment>(parts_.storage, header_, SegmentExtent{header_size, header_.first_seq - 1},
+                                       Form::raw, file_);
   enter_catalog();
   return {};
 }
