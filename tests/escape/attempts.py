@@ -938,7 +938,7 @@ def fill_unlinked():
     while True:
         kept.append(os.open("/workspace/hidden", os.O_RDWR | os.O_CREAT))
         os.unlink("/workspace/hidden")
-        os.write(kept[-1], b"x" * (1 << 20))
+        os.write(kept[-1], b"x" * (4 << 20))
 
 
 @attempt("resources", "fill the disk with a file that looks huge")

@@ -1,13 +1,18 @@
 #include <dirent.h>
+#include <netinet/in.h>
 #include <poll.h>
 #include <sys/socket.h>
 #include <sys/un.h>
 #include <unistd.h>
 
+#include <atomic>
 #include <csignal>
 #include <cstring>
+#include <functional>
+#include <thread>
 
 #include "sandbox/driver_suite.h"
+#include "sandbox/drivers/bubblewrap/socket_pool.h"
 #include "shim/protocol.h"
 
 namespace gantry::sandbox {
@@ -179,32 +184,100 @@ TEST_F(Bubblewrap, FindsSandboxesOfADaemonThatWasKilled) {
   EXPECT_EQ(host.wait(recovered.attached[0]->stop(std::chrono::seconds(5))).describe(), "signal 15 (SIGTERM)");
 }
 
-TEST_F(Bubblewrap, IsNotDeceivedByAStrangerOnItsControlSocket) {
-  Spec spec = host.python("victim", echo_server);
-  auto box = host.start(spec);
-  box.reset();
-  host.reopen();
-  // Says hello as the instance, from another process: this one.
-  os::Fd stranger(::socket(AF_UNIX, SOCK_SEQPACKET | SOCK_CLOEXEC, 0));
-  sockaddr_un address{};
-  address.sun_family = AF_UNIX;
-  (host.options.run_dir / shim::control_name).native().copy(address.sun_path, sizeof address.sun_path - 1);
-  ASSERT_EQ(::connect(stranger.get(), reinterpret_cast<sockaddr*>(&address), sizeof address), 0);
+// Says hello as the instance, from this process, until `done`.
+void impersonate(const fs::path& socket_path, InstanceId id, int socket, const std::atomic<bool>& done) {
   shim::Message hello{};
   hello.version = shim::protocol_version;
   hello.type = shim::MessageType::hello;
-  std::memcpy(hello.hello.instance, spec.id.bytes().data(), 16);
-  os::Fd socket(::socket(AF_INET, SOCK_STREAM, 0));
-  const int fds[] = {socket.get()};
-  ASSERT_TRUE(os::send_packet(stranger, {reinterpret_cast<const char*>(&hello), sizeof hello}, fds).has_value());
+  std::memcpy(hello.hello.instance, id.bytes().data(), id.bytes().size());
+  sockaddr_un address{};
+  address.sun_family = AF_UNIX;
+  socket_path.native().copy(address.sun_path, sizeof address.sun_path - 1);
+  const int fds[] = {socket};
+  while (!done) {
+    os::Fd stranger(::socket(AF_UNIX, SOCK_SEQPACKET | SOCK_CLOEXEC, 0));
+    // SAFETY: sockaddr_un is the address type of AF_UNIX; Message is trivially copyable.
+    if (::connect(stranger.get(), reinterpret_cast<sockaddr*>(&address), sizeof address) != 0) continue;
+    static_cast<void>(os::send_packet(stranger, {reinterpret_cast<const char*>(&hello), sizeof hello}, fds));
+    pollfd entry{stranger.get(), POLLIN, 0};
+    ::poll(&entry, 1, 20);
+  }
+}
+
+TEST_F(Bubblewrap, IsNotDeceivedByAStrangerOnItsControlSocket) {
+  Spec spec = host.python("victim", echo_server);
+  auto box = host.start(spec);
+  // A socket of the sandbox's own network, so that only the pid tells the stranger from the shim; and the
+  // shim does not come back by itself.
+  auto socket = host.dial_when_ready(*box, 8000);
+  ASSERT_TRUE(socket.has_value());
+  ASSERT_EQ(::kill(box->pid(), SIGSTOP), 0);
+  box.reset();
+  host.reopen();
+  std::atomic<bool> done = false;
+  std::thread stranger(impersonate, host.options.run_dir / shim::control_name, spec.id, socket->get(), std::cref(done));
+  auto recovered = host.wait(host.driver->recover({{spec.id, spec.instance_dir}}, std::chrono::milliseconds(500)));
+  done = true;
+  stranger.join();
+  EXPECT_TRUE(recovered.attached.empty()) << "the stranger was welcomed";
+  ASSERT_EQ(recovered.dead.size(), 1u);
+  EXPECT_EQ(recovered.dead[0].exit.signal, SIGKILL);
+}
+
+TEST_F(Bubblewrap, IsNotAbandonedAfterADaemonCameBack) {
+  Spec spec = host.python("kept", echo_server);
+  spec.reattach_window = std::chrono::milliseconds(400);
+  auto box = host.start(spec);
+  ASSERT_TRUE(host.get(*box, 8000).has_value());
+  box.reset();
+  host.reopen();
   auto recovered = host.wait(host.driver->recover({{spec.id, spec.instance_dir}}, std::chrono::seconds(10)));
   ASSERT_EQ(recovered.attached.size(), 1u);
-  auto answer = host.get(*recovered.attached[0], 8000);
-  ASSERT_TRUE(answer.has_value());
-  EXPECT_NE(answer->find("hello from victim"), std::string::npos);
-  os::Packet packet;
-  auto arrival = os::receive_packet(stranger, sizeof(shim::Message), packet);
-  EXPECT_TRUE(!arrival || *arrival == os::Arrival::end) << "the stranger was welcomed";
+  SteadyTime past_window = host.clock.steady() + std::chrono::milliseconds(800);
+  while (host.clock.steady() < past_window) ASSERT_TRUE(host.get(*recovered.attached[0], 8000).has_value());
+}
+
+TEST_F(Bubblewrap, GivesChildrenOfAShellTheirGrace) {
+  Spec spec = host.python("wrapped", R"(
+import signal, sys, time
+def end(*_): time.sleep(0.1); print('ending'); sys.exit(0)
+signal.signal(signal.SIGTERM, end)
+print('ready')
+while True: time.sleep(60)
+)");
+  spec.command = {"/bin/sh", "-c", "/usr/bin/python3 -u main.py; exit 9"};
+  auto box = host.start(spec);
+  ASSERT_TRUE(host.wait_for_output(spec, "ready"));
+  host.wait(box->stop(std::chrono::seconds(10)));
+  EXPECT_EQ(host.output(spec), "ready\nending\n");
+}
+
+TEST(CheckSocket, TakesNothingButTcpSocketsOfTheSandbox) {
+  constexpr uint64_t sandbox = 7;
+  constexpr uint64_t machine = 1;
+  struct Row {
+    const char* what;
+    os::SocketFacts facts;
+    bool listening;
+    bool taken;
+  };
+  const Row rows[] = {
+      {"a socket", {AF_INET, SOCK_STREAM, IPPROTO_TCP, false, sandbox}, false, true},
+      {"a listener", {AF_INET, SOCK_STREAM, IPPROTO_TCP, true, sandbox}, true, true},
+      {"a listener for a socket", {AF_INET, SOCK_STREAM, IPPROTO_TCP, true, sandbox}, false, false},
+      {"a socket for a listener", {AF_INET, SOCK_STREAM, IPPROTO_TCP, false, sandbox}, true, false},
+      {"of the host", {AF_INET, SOCK_STREAM, IPPROTO_TCP, false, machine}, false, false},
+      {"of another sandbox", {AF_INET, SOCK_STREAM, IPPROTO_TCP, false, 8}, false, false},
+      {"local", {AF_UNIX, SOCK_STREAM, 0, false, sandbox}, false, false},
+      {"UDP", {AF_INET, SOCK_DGRAM, IPPROTO_UDP, false, sandbox}, false, false},
+      {"MPTCP", {AF_INET, SOCK_STREAM, 262, false, sandbox}, false, false},
+      {"IPv6", {AF_INET6, SOCK_STREAM, IPPROTO_TCP, false, sandbox}, false, false},
+  };
+  for (const Row& row : rows)
+    EXPECT_EQ(bubblewrap::check_socket(row.facts, {sandbox, machine, row.listening}).has_value(), row.taken)
+        << row.what;
+  os::SocketFacts host_socket{AF_INET, SOCK_STREAM, IPPROTO_TCP, false, machine};
+  EXPECT_FALSE(bubblewrap::check_socket(host_socket, {machine, machine, false})) << "the host as a sandbox";
 }
 
 TEST_F(Bubblewrap, RunsEachSandboxWithAUidOfItsOwn) {

@@ -117,7 +117,6 @@ void Instance::ask_for_sockets() {
 }
 
 void Instance::take_sockets(std::vector<os::Fd> fds) {
-  // A socket of another network would be a way out of the sandbox, or into the host.
   if (!check_sockets(fds, false)) fds.clear();
   pool_.put(std::move(fds));
 }
@@ -125,10 +124,7 @@ void Instance::take_sockets(std::vector<os::Fd> fds) {
 Result<> Instance::check_sockets(std::span<const os::Fd> fds, bool listening) const {
   for (const os::Fd& fd : fds) {
     GANTRY_TRY(os::SocketFacts facts, os::describe_socket(fd));
-    bool right = facts.domain == AF_INET && facts.type == SOCK_STREAM && facts.protocol == IPPROTO_TCP &&
-                 facts.listening == listening && facts.network == record_.network &&
-                 facts.network != shared_.host_network;
-    if (!right) return fail(Code::denied, "the sandbox handed out a socket that is not its own");
+    GANTRY_TRY_VOID(check_socket(facts, {record_.network, shared_.host_network, listening}));
   }
   return {};
 }

@@ -1,8 +1,17 @@
 #include "sandbox/drivers/bubblewrap/socket_pool.h"
 
+#include <netinet/in.h>
+
 #include <algorithm>
 
 namespace gantry::sandbox::bubblewrap {
+
+Result<> check_socket(const os::SocketFacts& facts, const ExpectedSocket& expected) {
+  bool tcp = facts.domain == AF_INET && facts.type == SOCK_STREAM && facts.protocol == IPPROTO_TCP;
+  bool inside = facts.network == expected.sandbox_network && facts.network != expected.host_network;
+  if (tcp && inside && facts.listening == expected.listening) return {};
+  return fail(Code::denied, "the sandbox handed out a socket that is not its own");
+}
 
 SocketPool::Taken SocketPool::take() {
   std::lock_guard lock(mutex_);

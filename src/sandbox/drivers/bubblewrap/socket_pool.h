@@ -10,6 +10,16 @@
 
 namespace gantry::sandbox::bubblewrap {
 
+/// What a socket from inside must be.
+struct ExpectedSocket {
+  uint64_t sandbox_network = 0;
+  uint64_t host_network = 0;
+  bool listening = false;
+};
+/// `denied` unless it is a TCP socket over IPv4 of that sandbox's network, which is not the host's: anything
+/// else would be a way out of the sandbox, or into the host. Pure.
+Result<> check_socket(const os::SocketFacts& facts, const ExpectedSocket& expected);
+
 /// Thread-safe; `take` costs one uncontended lock. A pooled socket keeps its network namespace alive, so
 /// the pool is closed when the sandbox ends.
 class SocketPool {
