@@ -84,7 +84,7 @@ Task<void> Proxy::State::deliver(std::shared_ptr<agents::Route> route, agents::L
   if (!stored) {
     parts_.logger.error("an accepted request cannot be read back", telemetry::field("request", due.id),
                         telemetry::field("error", stored.error()));
-    if (stored.error().code() == Code::data_loss || stored.error().code() == Code::not_found)
+    if (stored.error().code() == Code::data_loss)
       co_await parts_.requests.bury(
           due.id, scope,
           {.number = due.attempts, .outcome = requests::Outcome::interrupted, .reason = stored.error().reason()});

@@ -196,20 +196,22 @@ Result<void> Writer::flush_buffer() {
   return file_->sync();
 }
 
-// The group is durable: the order from here is segment, folds, readers, appenders.
+// The group is durable: the order from here is segment, folds, readers, appenders. The segment first, because whoever a
+// fold tells of a record may read it at once by its location.
 void Writer::publish(const std::vector<Pending*>& group) {
   const bool fresh = segment_ == nullptr;
+  const uint64_t buffer_offset = fresh ? 0 : end_;
   const uint64_t group_offset = fresh ? header_size : end_;
   const uint64_t group_bytes = buffer_.size() - (fresh ? header_size : 0);
   const uint64_t group_seq = last_seq_ + 1;
   for (const Pending* pending : group) last_seq_ += pending->entries.size();
-  fold(group);
   end_ = group_offset + group_bytes;
   if (fresh)
     segment_ = std::make_shared<Segment>(parts_.storage, header_, SegmentExtent{header_size, header_.first_seq - 1},
                                          Form::raw, file_);
   segment_->advance(group_offset, group_seq, {end_, last_seq_});
   if (fresh) enter_catalog();
+  fold(group, buffer_offset);
   parts_.durable.publish(last_seq_);
 
   groups_.fetch_add(1, std::memory_order_relaxed);
@@ -223,10 +225,10 @@ void Writer::publish(const std::vector<Pending*>& group) {
   if (buffer_.capacity() > kept_buffer) buffer_ = {};
 }
 
-void Writer::fold(const std::vector<Pending*>& group) {
+// `base` is where the buffer begins in the segment.
+void Writer::fold(const std::vector<Pending*>& group, uint64_t base) {
   if (parts_.folds.empty()) return;
   // From the bytes that were written and not from the entries: recovery sees the same.
-  const uint64_t base = segment_ ? end_ : 0;
   for (const Pending* pending : group) {
     for (const Appended& receipt : pending->receipts) {
       Frame frame;
