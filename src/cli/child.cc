@@ -7,8 +7,6 @@
 #include <sys/wait.h>
 #include <unistd.h>
 
-#include "os/os.h"
-
 namespace gantry::cli {
 namespace {
 

@@ -7,7 +7,7 @@
 
 #include "base/base.h"
 #include "json/json.h"
-#include "os/process.h"
+#include "os/os.h"
 
 namespace gantry::cli {
 

@@ -10,7 +10,7 @@
 #include <string>
 
 #include "base/base.h"
-#include "os/fd.h"
+#include "os/os.h"
 
 namespace gantry::cli {
 

@@ -8,7 +8,6 @@
 #include "cli/handlers.h"
 #include "cli/session.h"
 #include "os/os.h"
-#include "os/process.h"
 
 namespace gantry::cli {
 namespace {
