@@ -19,8 +19,8 @@ class ChunkDecoder {
   };
 
   void reset(Limits limits);
-  /// Consumes line ends, sizes and trailers at the start of `bytes` until data, the end, or a lack of bytes. Returns how
-  /// many bytes it used.
+  /// Consumes line ends, sizes and trailers at the start of `bytes` until data, the end, or a lack of bytes. Returns
+  /// how many bytes it used.
   size_t advance(std::string_view bytes);
   State state() const { return state_; }
   /// In State::data: bytes of this chunk that are still to come, at least 1.

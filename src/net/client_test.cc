@@ -1,6 +1,6 @@
-#include <sys/socket.h>
-#include <netinet/in.h>
 #include <arpa/inet.h>
+#include <netinet/in.h>
+#include <sys/socket.h>
 #include <unistd.h>
 
 #include "net/test_server.h"
@@ -10,33 +10,6 @@ namespace {
 
 using std::chrono::milliseconds;
 using std::chrono::seconds;
-
-/// An upstream that a test plays byte by byte.
-class RawUpstream {
- public:
-  RawUpstream() : fd_(::socket(AF_INET, SOCK_STREAM | SOCK_CLOEXEC, 0)) {
-    sockaddr_in address{.sin_family = AF_INET, .sin_addr = {.s_addr = htonl(INADDR_LOOPBACK)}};
-    socklen_t size = sizeof address;
-    // SAFETY: complete sockaddr_in for all three calls.
-    EXPECT_EQ(::bind(fd_, reinterpret_cast<sockaddr*>(&address), size), 0);
-    EXPECT_EQ(::listen(fd_, 16), 0);
-    EXPECT_EQ(::getsockname(fd_, reinterpret_cast<sockaddr*>(&address), &size), 0);
-    endpoint_ = {"127.0.0.1", ntohs(address.sin_port)};
-  }
-  ~RawUpstream() { ::close(fd_); }
-  const Endpoint& endpoint() const { return endpoint_; }
-  std::unique_ptr<RawClient> accept() {
-    int fd = ::accept(fd_, nullptr, nullptr);
-    EXPECT_GE(fd, 0);
-    timeval patience{.tv_sec = 10, .tv_usec = 0};
-    ::setsockopt(fd, SOL_SOCKET, SO_RCVTIMEO, &patience, sizeof patience);
-    return std::make_unique<RawClient>(fd);
-  }
-
- private:
-  int fd_;
-  Endpoint endpoint_;
-};
 
 /// I/O threads and what a coroutine of a test needs.
 class Client : public testing::Test {
@@ -179,8 +152,10 @@ TEST_F(Client, ReadsAnswersOrRefusesThemAsTheTableSays) {
       {"until close", "HTTP/1.1 200 OK\r\n\r\nto the end", "to the end"},
       {"http 1.0", "HTTP/1.0 200 OK\r\n\r\nold", "old"},
       {"chunked", "HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\n3\r\nabc\r\n2;x\r\nde\r\n0\r\n\r\n", "abcde"},
-      {"informational first", "HTTP/1.1 100 Continue\r\n\r\nHTTP/1.1 103 Early Hints\r\nLink: x\r\n\r\n"
-                              "HTTP/1.1 200 OK\r\nContent-Length: 1\r\n\r\na", "a"},
+      {"informational first",
+       "HTTP/1.1 100 Continue\r\n\r\nHTTP/1.1 103 Early Hints\r\nLink: x\r\n\r\n"
+       "HTTP/1.1 200 OK\r\nContent-Length: 1\r\n\r\na",
+       "a"},
       {"equal lengths", "HTTP/1.1 200 OK\r\nContent-Length: 1\r\nContent-Length: 1\r\n\r\na", "a"},
       {"empty reason", "HTTP/1.1 200 \r\nContent-Length: 1\r\n\r\na", "a"},
       {"cut length", "HTTP/1.1 200 OK\r\nContent-Length: 5\r\n\r\nab", {}},
@@ -191,11 +166,15 @@ TEST_F(Client, ReadsAnswersOrRefusesThemAsTheTableSays) {
       {"different lengths", "HTTP/1.1 200 OK\r\nContent-Length: 1\r\nContent-Length: 2\r\n\r\nab", {}},
       {"length and chunked", "HTTP/1.1 200 OK\r\nContent-Length: 1\r\nTransfer-Encoding: chunked\r\n\r\n0\r\n\r\n", {}},
       {"unknown coding", "HTTP/1.1 200 OK\r\nTransfer-Encoding: gzip\r\n\r\nx", {}},
-      {"too many fields", "HTTP/1.1 200 OK\r\n" + [] {
-         std::string fields;
-         for (int i = 0; i < 300; ++i) fields += "A: b\r\n";
-         return fields;
-       }() + "\r\n", {}},
+      {"too many fields",
+       "HTTP/1.1 200 OK\r\n" +
+           [] {
+             std::string fields;
+             for (int i = 0; i < 300; ++i) fields += "A: b\r\n";
+             return fields;
+           }() +
+           "\r\n",
+       {}},
       {"too large a head", "HTTP/1.1 200 OK\r\nA: " + std::string(70'000, 'a') + "\r\n\r\n", {}},
   };
   for (const AnswerCase& one : cases) {
@@ -295,184 +274,6 @@ TEST_F(Client, SaysThatNothingListens) {
   run(connect_given(::socket(AF_INET, SOCK_STREAM | SOCK_CLOEXEC, 0), dead, result));
   ASSERT_FALSE(result->has_value());
   EXPECT_EQ(result->error().id(), ErrorId::GR0608);
-}
-
-/// Passes everything on to one upstream.
-class Relay final : public Handler {
- public:
-  explicit Relay(Endpoint upstream) : upstream_(std::move(upstream)) {}
-  Task<void> handle(Exchange& exchange) override {
-    auto socket = co_await connect(upstream_, {});
-    if (!socket.has_value()) {
-      co_await respond_error(exchange, socket.error());
-      co_return;
-    }
-    ClientConnection connection(*std::move(socket));
-    auto relayed = co_await relay(exchange, connection);
-    if (!relayed.has_value()) co_await respond_error(exchange, relayed.error());
-  }
-
- private:
-  Task<Result<void>> relay(Exchange& exchange, ClientConnection& connection) {
-    const RequestHead& request = exchange.request();
-    GANTRY_CO_TRY_VOID(connection.start_forward(request, request.target, {{"Gantry-Attempt", "1"}}));
-    for (;;) {
-      GANTRY_CO_TRY(std::string_view piece, co_await exchange.read_some());
-      if (piece.empty()) break;
-      GANTRY_CO_TRY_VOID(co_await connection.send_body(piece));
-    }
-    GANTRY_CO_TRY_VOID(co_await connection.finish({}, exchange.request_trailers()));
-    GANTRY_CO_TRY(ResponseHead head, co_await connection.read_head());
-    GANTRY_CO_TRY_VOID(exchange.start_forward(head, {{"Gantry-Request-Id", "req_1"}}));
-    if (head.status == 101) co_return co_await exchange.tunnel(connection, milliseconds(500));
-    for (;;) {
-      GANTRY_CO_TRY(std::string_view piece, co_await connection.read_some());
-      if (piece.empty()) break;
-      GANTRY_CO_TRY_VOID(co_await exchange.send_body(piece));
-    }
-    co_return co_await exchange.finish({}, connection.trailers());
-  }
-  Endpoint upstream_;
-};
-
-class Relayed : public Client {
- protected:
-  Relayed() : relay(upstream.endpoint()), server({}, {threads, clock, relay}) {
-    EXPECT_TRUE(server.start().has_value());
-  }
-  ~Relayed() override { server.stop(Duration::zero()); }
-  RawUpstream upstream;
-  Relay relay;
-  Server server;
-};
-
-TEST_F(Relayed, PassesHeadsOnByteForByteButForItsOwnFields) {
-  RawClient client(server.local_endpoint());
-  client.send("PATCH /a%2Fb?x=1&x=2 HTTP/1.1\r\nHost: agent\r\nX-a: 1\r\nx-A:  two \r\nConnection: close, X-Drop\r\n"
-              "X-Drop: 1\r\nGantry-Attempt: 99\r\nContent-Length: 2\r\n\r\nhi");
-  auto peer = upstream.accept();
-  EXPECT_EQ(peer->read_until("\r\n\r\nhi"),
-            "PATCH /a%2Fb?x=1&x=2 HTTP/1.1\r\nHost: agent\r\nX-a: 1\r\nx-A: two\r\nGantry-Attempt: 1\r\n"
-            "Content-Length: 2\r\n\r\nhi");
-  peer->send("HTTP/1.1 299 Odd Reason\r\nSet-Cookie: a\r\nSet-Cookie: b\r\nDate: then\r\nKeep-Alive: 5\r\n"
-             "Content-Length: 2\r\n\r\nyo");
-  EXPECT_EQ(client.read_to_end(),
-            "HTTP/1.1 299 Odd Reason\r\nSet-Cookie: a\r\nSet-Cookie: b\r\nDate: then\r\nGantry-Request-Id: req_1\r\n"
-            "Content-Length: 2\r\nConnection: close\r\n\r\nyo");
-}
-
-TEST_F(Relayed, NeverPassesACutAnswerOffAsAWholeOne) {
-  for (std::string framing : {"Content-Length: 100", "Transfer-Encoding: chunked"}) {
-    RawClient client(server.local_endpoint());
-    client.send("GET / HTTP/1.1\r\nHost: x\r\n\r\n");
-    {
-      auto peer = upstream.accept();
-      peer->read_until("\r\n\r\n");
-      peer->send("HTTP/1.1 200 OK\r\n" + framing + "\r\n\r\n5\r\nhello\r\n");
-    }
-    std::string answer = client.read_to_end();
-    EXPECT_FALSE(answer.ends_with("0\r\n\r\n"));
-    EXPECT_TRUE(client.was_reset()) << framing;
-  }
-}
-
-TEST_F(Relayed, KeepsTheLengthThatAnAnswerToHeadTells) {
-  RawClient client(server.local_endpoint());
-  client.send("HEAD / HTTP/1.1\r\nHost: x\r\n\r\n");
-  auto peer = upstream.accept();
-  peer->read_until("\r\n\r\n");
-  peer->send("HTTP/1.1 200 OK\r\nContent-Length: 1234\r\n\r\n");
-  EXPECT_TRUE(client.read_until("\r\n\r\n").contains("Content-Length: 1234\r\n"));
-}
-
-TEST_F(Relayed, TunnelsBothWaysAfterAnUpgrade) {
-  RawClient client(server.local_endpoint());
-  client.send("GET /ws HTTP/1.1\r\nHost: x\r\nConnection: Upgrade\r\nUpgrade: websocket\r\n\r\nearly");
-  auto peer = upstream.accept();
-  std::string head = peer->read_until("\r\n\r\n");
-  EXPECT_TRUE(head.contains("Connection: Upgrade\r\nUpgrade: websocket\r\n")) << head;
-  peer->send("HTTP/1.1 101 Switching Protocols\r\nConnection: Upgrade\r\nUpgrade: websocket\r\n\r\nfirst");
-  EXPECT_TRUE(client.read_until("first").contains("Upgrade: websocket\r\n"));
-  EXPECT_EQ(peer->read_exactly(5), "early");
-  std::string large = pattern(3 << 20);
-  std::thread sender([&] { client.send(large); });
-  EXPECT_TRUE(peer->read_exactly(large.size()) == large);
-  sender.join();
-  peer->send("pong");
-  EXPECT_EQ(client.read_exactly(4), "pong");
-  // One direction ends, the other goes on.
-  client.shutdown_send();
-  EXPECT_EQ(peer->read_to_end(), "");
-  peer->send("last");
-  peer->shutdown_send();
-  EXPECT_EQ(client.read_to_end(), "last");
-}
-
-TEST_F(Relayed, EndsATunnelInWhichNothingMoves) {
-  RawClient client(server.local_endpoint());
-  client.send("GET /ws HTTP/1.1\r\nHost: x\r\nConnection: Upgrade\r\nUpgrade: websocket\r\n\r\n");
-  auto peer = upstream.accept();
-  peer->read_until("\r\n\r\n");
-  peer->send("HTTP/1.1 101 Switching Protocols\r\nConnection: Upgrade\r\nUpgrade: websocket\r\n\r\n");
-  client.read_until("\r\n\r\n");
-  EXPECT_EQ(client.read_to_end(), "");
-  peer->read_to_end();
-}
-
-TEST(HttpClient, SendsWholeRequestsAndStreams) {
-  TestServer server;
-  HttpClient client({});
-  Url url = *Url::parse(fmt::format("http://{}/echo", server.endpoint().to_string()));
-  auto response = client.request_blocking({.method = "PUT", .url = url, .body = "hello"});
-  ASSERT_TRUE(response.has_value()) << response.error().reason();
-  EXPECT_EQ(response->status, 200);
-  EXPECT_EQ(response->body, "hello");
-  EXPECT_EQ(response->headers.view().find("method"), "PUT");
-
-  int left = 3;
-  std::string streamed;
-  HttpClient::Streams streams;
-  streams.upload = [&]() -> Result<std::string> { return left-- > 0 ? std::string("abc") : std::string(); };
-  streams.download = [&](const ResponseHead& head, std::string_view piece) -> Result<void> {
-    EXPECT_EQ(head.status, 200);
-    streamed.append(piece);
-    return {};
-  };
-  response = client.request_blocking({.method = "POST", .url = url}, streams);
-  ASSERT_TRUE(response.has_value()) << response.error().reason();
-  EXPECT_EQ(streamed, "abcabcabc");
-}
-
-TEST(HttpClient, BoundsTheAnswerAndNamesADeadServer) {
-  TestServer server;
-  HttpClient client({});
-  Url url = *Url::parse(fmt::format("http://{}/echo", server.endpoint().to_string()));
-  auto response = client.request_blocking({.method = "POST", .url = url, .body = pattern(5000), .max_body_bytes = 1000});
-  ASSERT_FALSE(response.has_value());
-  EXPECT_EQ(response.error().id(), ErrorId::GR0604);
-  server.server.stop(Duration::zero());
-  response = client.request_blocking({.url = url});
-  ASSERT_FALSE(response.has_value());
-  EXPECT_EQ(response.error().id(), ErrorId::GR0608);
-}
-
-TEST(HttpClient, SpeaksOverUnixSocketsAndReplacesADeadSocketFile) {
-  std::string path = fmt::format("{}/gantry-net-{}.sock", testing::TempDir(), ::getpid());
-  {
-    // What a killed server leaves behind.
-    int fd = ::socket(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC, 0);
-    sockaddr address{.sa_family = AF_UNIX};
-    char raw[110] = {};
-    std::memcpy(raw, &address, sizeof address.sa_family);
-    path.copy(raw + sizeof address.sa_family, sizeof raw - 3);
-    // SAFETY: laid out as sockaddr_un: a family, then the path.
-    ASSERT_EQ(::bind(fd, reinterpret_cast<sockaddr*>(raw), sizeof raw), 0);
-    ::close(fd);
-  }
-  TestServer server({.listen = {.unix_path = path}});
-  auto response = HttpClient({}).request_blocking({.url = *Url::parse("unix:" + path + ":/hello")});
-  ASSERT_TRUE(response.has_value()) << response.error().reason();
-  EXPECT_EQ(response->body, "hello\n");
 }
 
 }  // namespace

@@ -14,6 +14,7 @@ bool is_hop_by_hop(std::string_view name);
 /// `Gantry-…`: clients cannot set those (SPEC section 4).
 bool is_gantry_header(std::string_view name);
 
+/// Which way a message is passed on.
 enum class Direction { request, response };
 
 /// The fields to pass on, in order: without hop-by-hop ones, those that Connection names, Content-Length (framing is

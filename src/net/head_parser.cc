@@ -51,7 +51,8 @@ std::string_view parse_request_line(std::string_view line, ParsedHead& out) {
 /// The space before an empty reason is required, but often missing: a status line may end behind the code.
 std::string_view parse_status_line(std::string_view line, ParsedHead& out) {
   if (auto refused = parse_version(line.substr(0, 8), out.version); !refused.empty()) return refused;
-  if (line.size() < 12 || line[8] != ' ' || (line.size() > 12 && line[12] != ' ')) return "the status line is malformed";
+  if (line.size() < 12 || line[8] != ' ' || (line.size() > 12 && line[12] != ' '))
+    return "the status line is malformed";
   auto [end, error] = std::from_chars(line.data() + 9, line.data() + 12, out.status);
   if (error != std::errc() || end != line.data() + 12 || out.status < 100) return "the status is not three digits";
   out.reason = line.substr(std::min<size_t>(13, line.size()));

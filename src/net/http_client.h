@@ -22,6 +22,7 @@ struct Url {
   std::string host_header() const;
 };
 
+/// What to send. The body goes out with its length; bodies in pieces: HttpClient::open or Streams::upload.
 struct OutgoingRequest {
   std::string method = "GET";
   Url url;
@@ -49,8 +50,8 @@ class HttpClient {
 
   /// Sends and reads the whole answer. On an I/O thread.
   Task<Result<IncomingResponse>> request(OutgoingRequest request);
-  /// Sends and returns a connection whose next call is `read_head`. With `framing` none, or length of `request.body`, all
-  /// is sent; else the caller calls `send_body` and `finish` first.
+  /// Sends and returns a connection whose next call is `read_head`. With `framing` none, or length of `request.body`,
+  /// all is sent; else the caller calls `send_body` and `finish` first.
   Task<Result<ClientConnection>> open(OutgoingRequest request, Framing framing);
 
   /// What a stream of a blocking call does with each piece; an error ends the call with it.
@@ -58,12 +59,14 @@ class HttpClient {
   /// Gives the next piece of an upload; empty at its end.
   using NextPiece = std::function<Result<std::string>()>;
   struct Streams {
-    NextPiece upload = {};   ///< set: sent chunked instead of `body`
-    OnPiece download = {};   ///< set: called for a 2xx answer; the returned body is then empty
+    NextPiece upload = {};  ///< set: sent chunked instead of `body`
+    OnPiece download = {};  ///< set: called for a 2xx answer; the returned body is then empty
   };
   /// The same, blocking, with an io_context of its own. Never on an I/O thread.
   Result<IncomingResponse> request_blocking(OutgoingRequest request, Streams streams);
-  Result<IncomingResponse> request_blocking(OutgoingRequest request) { return request_blocking(std::move(request), Streams()); }
+  Result<IncomingResponse> request_blocking(OutgoingRequest request) {
+    return request_blocking(std::move(request), Streams());
+  }
 
  private:
   Task<Result<IncomingResponse>> exchange(OutgoingRequest request, Streams streams);

@@ -166,8 +166,7 @@ std::string_view IoLocal::date(Clock& clock) {
     std::chrono::year_month_day date(day);
     std::chrono::hh_mm_ss time(second - day);
     constexpr std::array days = {"Sun", "Mon", "Tue", "Wed", "Thu", "Fri", "Sat"};
-    constexpr std::array months = {"Jan", "Feb", "Mar", "Apr", "May", "Jun",
-                                   "Jul", "Aug", "Sep", "Oct", "Nov", "Dec"};
+    constexpr std::array months = {"Jan", "Feb", "Mar", "Apr", "May", "Jun", "Jul", "Aug", "Sep", "Oct", "Nov", "Dec"};
     date_ = fmt::format("{}, {:02} {} {} {:02}:{:02}:{:02} GMT", days[std::chrono::weekday(day).c_encoding()],
                         static_cast<unsigned>(date.day()), months[static_cast<unsigned>(date.month()) - 1],
                         static_cast<int>(date.year()), time.hours().count(), time.minutes().count(),

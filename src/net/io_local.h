@@ -1,9 +1,9 @@
 // What every connection of one I/O thread shares: readiness, the deadline sweep, spare buffers, the Date field. Private
 // to net/.
 //
-// Readiness: plain sockets are watched by an epoll instance of their own, which Asio watches as one descriptor. Asio tries
-// each read before it waits; a proxied request would pay for two failing recvs, and for a queued operation each. Here a
-// read costs one recv, and Asio one wake for a batch of events.
+// Readiness: plain sockets are watched by an epoll instance of their own, which Asio watches as one descriptor. Asio
+// tries each read before it waits; a proxied request would pay for two failing recvs, and for a queued operation each.
+// Here a read costs one recv, and Asio one wake for a batch of events.
 #pragma once
 
 #include <boost/asio/execution_context.hpp>
@@ -109,7 +109,7 @@ class IoLocal final : public asio::execution_context::service {
   bool awaiting_ = false;
   std::unique_ptr<Timer> timer_;
   Timed* first_ = nullptr;
-  Timed* cursor_ = nullptr;                     // the next one that the running sweep visits
+  Timed* cursor_ = nullptr;  // the next one that the running sweep visits
   SteadyTime next_sweep_ = SteadyTime::max();
   bool sweeping_ = false;
   std::vector<Buffer> small_;

@@ -8,6 +8,7 @@
 
 namespace gantry::net {
 
+/// The versions of HTTP that are spoken here.
 enum class Version : uint8_t { http_1_0, http_1_1 };
 
 /// How the end of a body is told on the wire (RFC 9112 6).

@@ -10,21 +10,18 @@
 //   forwardable, is_hop_by_hop    what a proxy may pass on (forward.h)
 //   problem_json, respond_error   an Error as application/problem+json (problem.h)
 //
-// Why it is our own: a proxied 1 KiB request may cost 12 µs of CPU. So a connection stays on its I/O thread (no locks),
-// keeps its buffers and its parser, always has at most one read in flight (which also tells at once that the peer has
-// gone, at no cost), and sends head and body by one gather write. Deadlines are fields that one coarse timer for each
-// thread looks at. Beast parses, behind private headers; no other folder includes it.
+// A proxied request may cost 12 µs of CPU. So a connection stays on its I/O thread, reuses its memory, has at most one
+// read in flight (which also tells, at no cost, that the peer has gone) and sends head and body by one gather write.
+// One coarse timer for each thread looks at all deadlines.
 //
 // Threads: everything but Server and Pool::close_all belongs to the I/O thread that it was made on. Nothing throws.
 // Views (string_view, Headers) point into buffers of the Exchange or ClientConnection and say how long they live.
 //
 // Example:
 //
-//   Task<void> Hello::handle(net::Exchange& exchange) {
-//     co_await exchange.respond(200, {{"content-type", "text/plain"}}, "hello\n");
-//   }
+//   Task<void> Hello::handle(net::Exchange& exchange) { co_await exchange.respond(200, {}, "hello\n"); }
 //   net::Server server({.listen = {"127.0.0.1", 8081}}, {threads, clock, hello});
-//   GANTRY_TRY_VOID(server.start());   // … and server.stop(std::chrono::seconds(10)) from the main thread
+//   GANTRY_TRY_VOID(server.start());   // and server.stop(patience) from the main thread
 #pragma once
 
 #include "net/client.h"

@@ -33,7 +33,8 @@ struct Pool::Shelf final : IdleKeeper {
     auto found = by_key.find(key);
     if (found == by_key.end()) {
       // Emptied keys keep their entry, which saves allocations; but not without bound.
-      if (by_key.size() >= 4 * options.max_idle) std::erase_if(by_key, [](auto& entry) { return entry.second.empty(); });
+      if (by_key.size() >= 4 * options.max_idle)
+        std::erase_if(by_key, [](auto& entry) { return entry.second.empty(); });
       found = by_key.emplace(std::string(key), std::vector<ClientState*>()).first;
     }
     if (found->second.size() >= options.max_idle_per_key) return;

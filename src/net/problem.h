@@ -18,6 +18,7 @@ int status_of(const Error& error);
 std::string problem_json(const Error& error, std::string_view request_id = {}, std::string_view members = {});
 
 /// Answers with `problem_json` if nothing was started yet, else aborts. Retry-After: 1 with 503 and 429.
-Task<Result<void>> respond_error(Exchange& exchange, Error error, std::string request_id = {}, std::string members = {});
+Task<Result<void>> respond_error(Exchange& exchange, Error error, std::string request_id = {},
+                                 std::string members = {});
 
 }  // namespace gantry::net

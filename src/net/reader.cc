@@ -6,7 +6,7 @@
 namespace gantry::net {
 namespace {
 
-constexpr size_t least_read_bytes = 1024;      // do not ask the kernel for less
+constexpr size_t least_read_bytes = 1024;  // do not ask the kernel for less
 
 template <bool is_request>
 Error malformed(std::string_view why) {
@@ -45,8 +45,8 @@ MessageReader<is_request>::~MessageReader() {
 
 template <bool is_request>
 void MessageReader<is_request>::begin() {
-  // The next message starts in the buffer that was read ahead into, or, if that was not needed (a pipelined read is still
-  // in flight, the peer has ended), right behind the last one.
+  // The next message starts in the buffer that was read ahead into, or, if that was not needed (a pipelined read is
+  // still in flight, the peer has ended), right behind the last one.
   size_t from = ahead_ ? 0 : position_;
   Buffer& source = ahead_ ? ahead_ : *active_;
   if (&source != &small_) {

@@ -17,11 +17,11 @@ class Connection;  // private: connection.h
 
 /// Bounds of one server. A violation is answered as problem+json where an answer is still possible.
 struct Limits {
-  size_t max_header_bytes = size_t{64} << 10;  ///< request line and fields: 431, or 414 if the line alone is longer
-  size_t max_header_count = 200;               ///< 431
+  size_t max_header_bytes = size_t{64} << 10;   ///< request line and fields: 431, or 414 if the line alone is longer
+  size_t max_header_count = 200;                ///< 431
   uint64_t max_body_bytes = uint64_t{1} << 30;  ///< 413; per exchange: Exchange::set_body_limit
-  size_t max_connections = 10'000;             ///< 503 and close above
-  size_t max_drain_bytes = size_t{256} << 10;  ///< unread body that is read and dropped to keep the connection
+  size_t max_connections = 10'000;              ///< 503 and close above
+  size_t max_drain_bytes = size_t{256} << 10;   ///< unread body that is read and dropped to keep the connection
   Duration header_timeout = std::chrono::seconds(10);      ///< from the first byte to the whole head: 408
   Duration keep_alive_timeout = std::chrono::seconds(75);  ///< between two requests: close
   Duration body_idle_timeout = std::chrono::seconds(60);   ///< no byte of the body: 408 if nothing was answered
@@ -64,8 +64,8 @@ class Exchange {
   /// waits for it. `exhausted` GR0604 above the limit, `timeout` GR0605, `invalid` for a broken chunk, `cancelled` if
   /// the client has gone. Once it failed it stays failed.
   Task<Result<std::string_view>> read_some();
-  /// A piece that is here already, without waiting; empty if there is none. With `body_complete` a small request costs no
-  /// coroutine: its body came with its head.
+  /// A piece that is here already, without waiting; empty if there is none. With `body_complete` a small request costs
+  /// no coroutine: its body came with its head.
   Result<std::string_view> read_ready();
   /// The whole body, at most `limit` bytes (`exhausted` GR0604 above).
   Task<Result<std::string>> read_all(size_t limit);
@@ -116,6 +116,7 @@ class Handler {
   virtual Task<void> handle(Exchange& exchange) = 0;
 };
 
+/// Where and how to listen.
 struct ServerOptions {
   Endpoint listen = {"127.0.0.1", 0};
   std::shared_ptr<TlsServer> tls = {};  ///< set: TLS only

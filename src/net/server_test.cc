@@ -48,7 +48,8 @@ std::string with(std::string_view fields, std::string_view rest = "") {
 INSTANTIATE_TEST_SUITE_P(
     Table, RequestOnTheWire,
     testing::Values(
-        WireCase{"plain", std::string(hello_request), 200}, WireCase{"http_1_0_without_host", "GET / HTTP/1.0\r\n\r\n", 200},
+        WireCase{"plain", std::string(hello_request), 200},
+        WireCase{"http_1_0_without_host", "GET / HTTP/1.0\r\n\r\n", 200},
         WireCase{"empty_lines_before", "\r\n\r\nGET / HTTP/1.1\r\nHost: x\r\n\r\n", 200},
         WireCase{"absolute_target", "GET http://x/hello HTTP/1.1\r\nHost: x\r\n\r\n", 200},
         WireCase{"unknown_method", "BREW /hello HTTP/1.1\r\nHost: x\r\n\r\n", 200},
@@ -63,13 +64,16 @@ INSTANTIATE_TEST_SUITE_P(
         WireCase{"length_overflow", with("Content-Length: 99999999999999999999999\r\n"), 400},
         WireCase{"empty_length", with("Content-Length: \r\n"), 400},
         WireCase{"two_codings", with("Transfer-Encoding: gzip, chunked\r\n", "0\r\n\r\n"), 400},
-        WireCase{"chunked_twice", with("Transfer-Encoding: chunked\r\nTransfer-Encoding: chunked\r\n", "0\r\n\r\n"), 400},
+        WireCase{"chunked_twice", with("Transfer-Encoding: chunked\r\nTransfer-Encoding: chunked\r\n", "0\r\n\r\n"),
+                 400},
         WireCase{"chunked_not_last", with("Transfer-Encoding: chunked, identity\r\n", "0\r\n\r\n"), 400},
         WireCase{"obfuscated_chunked", with("Transfer-Encoding: xchunked\r\n", "0\r\n\r\n"), 400},
-        WireCase{"chunked_in_1_0", "POST /echo HTTP/1.0\r\nHost: x\r\nTransfer-Encoding: chunked\r\n\r\n0\r\n\r\n", 400},
+        WireCase{"chunked_in_1_0", "POST /echo HTTP/1.0\r\nHost: x\r\nTransfer-Encoding: chunked\r\n\r\n0\r\n\r\n",
+                 400},
         WireCase{"bare_line_feeds", "GET / HTTP/1.1\nHost: x\n\n", 400},
         WireCase{"bare_line_feed_in_fields", "GET / HTTP/1.1\r\nHost: x\nA: b\r\n\r\n", 400},
-        WireCase{"folded_field", with("A: b\r\n c\r\n"), 400}, WireCase{"folded_first", "GET / HTTP/1.1\r\n A: b\r\n\r\n", 400},
+        WireCase{"folded_field", with("A: b\r\n c\r\n"), 400},
+        WireCase{"folded_first", "GET / HTTP/1.1\r\n A: b\r\n\r\n", 400},
         WireCase{"nul_in_value", with(std::string_view("A: b\0c\r\n", 8)), 400},
         WireCase{"nul_in_name", with(std::string_view("A\0: b\r\n", 7)), 400},
         WireCase{"bare_cr_in_value", with("A: b\rc\r\n"), 400}, WireCase{"space_before_colon", with("A : b\r\n"), 400},
@@ -158,8 +162,9 @@ TEST(Server, ReadsARequestThatArrivesByteByByte) {
 TEST(Server, PassesTrailersApartFromFields) {
   TestServer server;
   RawClient client(server.endpoint());
-  client.send("POST /echo-chunked HTTP/1.1\r\nHost: x\r\nTransfer-Encoding: chunked\r\n\r\n"
-              "3\r\nabc\r\n0\r\nChecksum: 1\r\nChecksum: 2\r\n\r\n");
+  client.send(
+      "POST /echo-chunked HTTP/1.1\r\nHost: x\r\nTransfer-Encoding: chunked\r\n\r\n"
+      "3\r\nabc\r\n0\r\nChecksum: 1\r\nChecksum: 2\r\n\r\n");
   std::string response = client.read_until("\r\n0\r\nChecksum: 1\r\nChecksum: 2\r\n\r\n");
   EXPECT_TRUE(response.contains("\r\n3\r\nabc\r\n")) << response;
 }

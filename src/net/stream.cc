@@ -80,7 +80,8 @@ Result<StreamRef> Stream::adopt(Executor executor, int fd) {
 Task<Result<StreamRef>> Stream::connect(int fd, AnyAddress address, SteadyTime deadline) {
   StreamRef stream(new Stream(co_await asio::this_coro::executor, fd));
   // SAFETY: a complete address of that size, on a non-blocking descriptor that we own now.
-  bool failed = ::fcntl(fd, F_SETFL, O_NONBLOCK) != 0 || ::connect(fd, address.data(), static_cast<socklen_t>(address.size())) != 0;
+  bool failed = ::fcntl(fd, F_SETFL, O_NONBLOCK) != 0 ||
+                ::connect(fd, address.data(), static_cast<socklen_t>(address.size())) != 0;
   if (failed && errno != EINPROGRESS) co_return fail_errno("connect");
   // Watched only now: epoll calls a socket that does not even try to connect hung up.
   GANTRY_CO_TRY_VOID(stream->watch());

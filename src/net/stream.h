@@ -146,7 +146,7 @@ class Stream final : private Timed, private Watched {
   /// The error that an Asio error means here: timeout, cancelled or unavailable.
   Error failure(const error_code& error, std::string_view doing) const;
 
-  Duration read_idle = Duration::max();   // Socket's settings
+  Duration read_idle = Duration::max();  // Socket's settings
   Duration write_idle = Duration::max();
 
  private:
@@ -173,10 +173,10 @@ class Stream final : private Timed, private Watched {
 
   uint32_t references_ = 0;  // one thread: no atomics
   int fd_ = -1;
-  int inline_reads_ = 0;     // how many reads may still complete before other streams get their turn
+  int inline_reads_ = 0;  // how many reads may still complete before other streams get their turn
   bool watching_ = false;
-  bool readable_ = false;    // the kernel may have bytes
-  bool ending_ = false;      // the peer has ended or broken it: a short read is not the last
+  bool readable_ = false;  // the kernel may have bytes
+  bool ending_ = false;    // the peer has ended or broken it: a short read is not the last
   bool reading_ = false;
   bool has_outcome_ = false;
   bool timed_out_ = false;
@@ -195,8 +195,8 @@ class Stream final : private Timed, private Watched {
 
 using StreamRef = boost::intrusive_ptr<Stream>;
 
-/// A task that has its value already. Calls that usually end at once run as plain functions and return this: its frame is
-/// small enough to be recycled, which those of the full coroutines are not.
+/// A task that has its value already. Calls that usually end at once run as plain functions and return this: its frame
+/// is small enough to be recycled, which those of the full coroutines are not.
 template <class T>
 Task<T> ready(T value) {
   co_return value;

@@ -14,7 +14,7 @@
 namespace gantry::net {
 
 /// Waits until `condition` holds; false after `patience`.
-inline bool eventually(const std::function<bool()>& condition, Duration patience = std::chrono::seconds(10)) {
+inline bool eventually(const std::function<bool()>& condition, Duration patience = std::chrono::seconds(60)) {
   SystemClock clock;
   SteadyTime until = clock.steady() + patience;
   while (!condition()) {
@@ -38,7 +38,7 @@ class RawClient {
   void send(std::string_view bytes);
   /// Sends as much as fits without waiting; how much that was.
   size_t send_some(std::string_view bytes);
-  /// Reads until the text has come; what was read so far, with it, is consumed. Fails the test after 10 s.
+  /// Reads until the text has come; what was read so far, with it, is consumed. Fails the test after 60 s.
   std::string read_until(std::string_view text);
   /// Reads exactly so many bytes.
   std::string read_exactly(size_t bytes);
@@ -57,6 +57,19 @@ class RawClient {
   bool was_reset_ = false;
 };
 
+/// An upstream that a test plays byte by byte.
+class RawUpstream {
+ public:
+  RawUpstream();
+  ~RawUpstream();
+  const Endpoint& endpoint() const { return endpoint_; }
+  std::unique_ptr<RawClient> accept();
+
+ private:
+  int fd_;
+  Endpoint endpoint_;
+};
+
 /// The status of a raw response, 0 if it is none.
 int status_in(std::string_view response);
 
@@ -66,11 +79,11 @@ class TestHandler final : public Handler {
   Task<void> handle(Exchange& exchange) override;
 
   std::atomic<int> handled = 0;
-  std::atomic<int> gone = 0;       // on_gone calls
-  std::atomic<size_t> sent = 0;    // bytes that /flood got rid of
-  Notifier release;                // ends /wait
+  std::atomic<int> gone = 0;     // on_gone calls
+  std::atomic<size_t> sent = 0;  // bytes that /flood got rid of
+  Notifier release;              // ends /wait
   std::mutex mutex;
-  std::string last_error;          // what reading the body failed with
+  std::string last_error;                      // what reading the body failed with
   std::function<Task<void>(Exchange&)> extra;  // for what one test needs
 
  private:

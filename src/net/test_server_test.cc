@@ -25,7 +25,7 @@ RawClient::RawClient(const Endpoint& endpoint) : fd_(::socket(AF_INET, SOCK_STRE
   // SAFETY: a complete sockaddr_in.
   int failed = ::connect(fd_, reinterpret_cast<const sockaddr*>(&address), sizeof address);
   EXPECT_EQ(failed, 0) << endpoint.to_string();
-  timeval patience{.tv_sec = 10, .tv_usec = 0};
+  timeval patience{.tv_sec = 60, .tv_usec = 0};
   ::setsockopt(fd_, SOL_SOCKET, SO_RCVTIMEO, &patience, sizeof patience);
   ::setsockopt(fd_, SOL_SOCKET, SO_SNDTIMEO, &patience, sizeof patience);
 }
@@ -49,7 +49,7 @@ bool RawClient::fill() {
   char bytes[65536];
   ssize_t got = ::recv(fd_, bytes, sizeof bytes, 0);
   if (got < 0 && errno == ECONNRESET) was_reset_ = true;
-  if (got < 0 && (errno == EAGAIN || errno == EWOULDBLOCK)) ADD_FAILURE() << "nothing came for 10 s after: " << buffer_;
+  if (got < 0 && (errno == EAGAIN || errno == EWOULDBLOCK)) ADD_FAILURE() << "nothing came for 60 s after: " << buffer_;
   if (got <= 0) return false;
   buffer_.append(bytes, static_cast<size_t>(got));
   return true;
@@ -97,9 +97,30 @@ std::string RawClient::read_to_end() {
 
 void RawClient::shutdown_send() { ::shutdown(fd_, SHUT_WR); }
 
+RawUpstream::RawUpstream() : fd_(::socket(AF_INET, SOCK_STREAM | SOCK_CLOEXEC, 0)) {
+  sockaddr_in address{.sin_family = AF_INET, .sin_addr = {.s_addr = htonl(INADDR_LOOPBACK)}};
+  socklen_t size = sizeof address;
+  // SAFETY: complete sockaddr_in for all three calls.
+  EXPECT_EQ(::bind(fd_, reinterpret_cast<sockaddr*>(&address), size), 0);
+  EXPECT_EQ(::listen(fd_, 16), 0);
+  EXPECT_EQ(::getsockname(fd_, reinterpret_cast<sockaddr*>(&address), &size), 0);
+  endpoint_ = {"127.0.0.1", ntohs(address.sin_port)};
+}
+
+RawUpstream::~RawUpstream() { ::close(fd_); }
+
+std::unique_ptr<RawClient> RawUpstream::accept() {
+  int fd = ::accept(fd_, nullptr, nullptr);
+  EXPECT_GE(fd, 0);
+  timeval patience{.tv_sec = 60, .tv_usec = 0};
+  ::setsockopt(fd, SOL_SOCKET, SO_RCVTIMEO, &patience, sizeof patience);
+  return std::make_unique<RawClient>(fd);
+}
+
 int status_in(std::string_view response) {
   int status = 0;
-  if (response.starts_with("HTTP/1.1 ")) std::from_chars(response.data() + 9, response.data() + response.size(), status);
+  if (response.starts_with("HTTP/1.1 "))
+    std::from_chars(response.data() + 9, response.data() + response.size(), status);
   return status;
 }
 

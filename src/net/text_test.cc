@@ -74,8 +74,7 @@ TEST(Wire, WritesAForwardedHeadWithReplacements) {
   append_request_line(out, "POST", "/a?b=c");
   append_fields(out, {.passed = in, .own = {{"Traceparent", "new"}, {"Content-Length", "9"}}});
   append_framing(out, Framing::length(3));
-  EXPECT_EQ(out,
-            "POST /a?b=c HTTP/1.1\r\nHost: h\r\nX-A: 1\r\nTraceparent: new\r\nContent-Length: 3\r\n");
+  EXPECT_EQ(out, "POST /a?b=c HTTP/1.1\r\nHost: h\r\nX-A: 1\r\nTraceparent: new\r\nContent-Length: 3\r\n");
 }
 
 TEST(Wire, RefusesWhatWouldSplitAMessage) {
@@ -134,7 +133,9 @@ TEST(Sse, WritesWhatItReadsWhereverPiecesAreCut) {
 
 TEST(Sse, ReadsAllLineEndsAndSkipsEventsWithoutData) {
   SseReader reader;
-  auto read = reader.feed("\xef\xbb\xbf" "data:a\r\rid: 7\r\n\r\nevent: x\ndata: b\ndata\n\n");
+  auto read = reader.feed(
+      "\xef\xbb\xbf"
+      "data:a\r\rid: 7\r\n\r\nevent: x\ndata: b\ndata\n\n");
   ASSERT_TRUE(read.has_value());
   EXPECT_EQ(*read, (std::vector<SseEvent>{{.data = "a"}, {.id = "7", .event = "x", .data = "b\n"}}));
 }
@@ -166,7 +167,8 @@ TEST(Url, ParsesAndRefuses) {
   EXPECT_EQ(Url::parse("http://[::1]:8081")->endpoint.host, "::1");
   EXPECT_EQ(Url::parse("unix:/run/x.sock:/v1/a?b")->target, "/v1/a?b");
   EXPECT_EQ(Url::parse("unix:/run/x.sock:/v1/a?b")->endpoint.unix_path, "/run/x.sock");
-  for (std::string text : {"", "ftp://x/", "http://", "//x", "http://u:p@x/", "http://x:0/", "http://x:99999/", "http://x y/"})
+  for (std::string text :
+       {"", "ftp://x/", "http://", "//x", "http://u:p@x/", "http://x:0/", "http://x:99999/", "http://x y/"})
     EXPECT_FALSE(Url::parse(text).has_value()) << text;
 }
 

@@ -17,7 +17,8 @@ class TlsServer {
 
 class TlsClient {
  public:
-  explicit TlsClient(TlsClientOptions::Verify its_verify) : context(asio::ssl::context::tls_client), verify(its_verify) {}
+  explicit TlsClient(TlsClientOptions::Verify its_verify)
+      : context(asio::ssl::context::tls_client), verify(its_verify) {}
   asio::ssl::context context;
   TlsClientOptions::Verify verify;
 };

@@ -22,7 +22,8 @@ class Certificate {
     X509_gmtime_adj(X509_getm_notAfter(certificate), 3600);
     X509_set_pubkey(certificate, key);
     X509_NAME* name = X509_get_subject_name(certificate);
-    X509_NAME_add_entry_by_txt(name, "CN", MBSTRING_ASC, reinterpret_cast<const unsigned char*>("localhost"), -1, -1, 0);
+    X509_NAME_add_entry_by_txt(name, "CN", MBSTRING_ASC, reinterpret_cast<const unsigned char*>("localhost"), -1, -1,
+                               0);
     X509_set_issuer_name(certificate, name);
     X509_EXTENSION* names = X509V3_EXT_conf_nid(nullptr, nullptr, NID_subject_alt_name, "DNS:localhost");
     X509_add_ext(certificate, names, -1);
@@ -49,11 +50,13 @@ class Certificate {
 
 class Tls : public testing::Test {
  protected:
-  Tls() : server({.listen = {"127.0.0.1", 0}, .tls = *load_tls_server({certificate.certificate_file(), certificate.key_file()})}) {}
-  Url url(std::string_view path) { return *Url::parse(fmt::format("https://localhost:{}{}", server.endpoint().port, path)); }
-  HttpClient trusting() {
-    return HttpClient({.tls = *load_tls_client({.ca_file = certificate.certificate_file()})});
+  Tls()
+      : server({.listen = {"127.0.0.1", 0},
+                .tls = *load_tls_server({certificate.certificate_file(), certificate.key_file()})}) {}
+  Url url(std::string_view path) {
+    return *Url::parse(fmt::format("https://localhost:{}{}", server.endpoint().port, path));
   }
+  HttpClient trusting() { return HttpClient({.tls = *load_tls_client({.ca_file = certificate.certificate_file()})}); }
   Certificate certificate;
   TestServer server;
 };

@@ -103,8 +103,7 @@ constexpr Reason reasons[] = {
 bool names_fields(Headers headers) {
   for (const Header& header : headers) {
     if (header.name.size() != 10 || !is_named(header.name, "connection")) continue;
-    if (!is_named(header.value, "keep-alive") && !is_named(header.value, "close") &&
-        !is_named(header.value, "upgrade"))
+    if (!is_named(header.value, "keep-alive") && !is_named(header.value, "close") && !is_named(header.value, "upgrade"))
       return true;
   }
   return false;
@@ -192,9 +191,7 @@ bool is_hop_by_hop(std::string_view name) {
   }
 }
 
-bool is_gantry_header(std::string_view name) {
-  return name.size() > 7 && is_named(name.substr(0, 7), "gantry-");
-}
+bool is_gantry_header(std::string_view name) { return name.size() > 7 && is_named(name.substr(0, 7), "gantry-"); }
 
 HeaderList forwardable(Headers headers, Direction direction) {
   Filter filter(headers, direction);
@@ -247,9 +244,7 @@ void append_framing(std::string& out, Framing framing) {
   }
 }
 
-void append_chunk_header(std::string& out, size_t bytes) {
-  append_all(out, Digits(bytes, 16), "\r\n");
-}
+void append_chunk_header(std::string& out, size_t bytes) { append_all(out, Digits(bytes, 16), "\r\n"); }
 
 void append_last_chunk(std::string& out, Headers trailers) {
   out.append("0\r\n");
@@ -268,7 +263,8 @@ Result<void> check_fields(Headers headers) {
 
 Result<void> check_request_line(std::string_view method, std::string_view target) {
   if (!is_valid_header({method, ""})) return fail(Code::invalid, "'{}' is not an HTTP method", method.substr(0, 64));
-  if (target.empty() || !is_target_text(target)) return fail(Code::invalid, "'{}' is not a request target", target.substr(0, 256));
+  if (target.empty() || !is_target_text(target))
+    return fail(Code::invalid, "'{}' is not a request target", target.substr(0, 256));
   return {};
 }
 
