@@ -16,10 +16,12 @@
 
 namespace gantry::sandbox {
 
+/// Which of its two outputs a program wrote to.
 enum class Stream { out, err };
 /// `stdout` or `stderr`.
 std::string_view to_string(Stream stream);
 
+/// One captured line.
 struct LogLine {
   Time time;
   Stream stream = Stream::out;
@@ -41,6 +43,7 @@ struct LogQuery {
   size_t max_lines = 1000;         ///< of one answer; the next one starts at `LogChunk::next`
 };
 
+/// The answer to one query, oldest line first.
 struct LogChunk {
   std::vector<LogLine> lines;
   LogCursor next;
