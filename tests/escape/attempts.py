@@ -1,4 +1,6 @@
-"""Attempts to get out of a sandbox, one function each. Run inside by escape_test.cc.
+"""tidy: table
+
+Attempts to get out of a sandbox, one function each. Run inside by escape_test.cc.
 
     attempts.py --list     name, class and how, a line each, separated by tabs
     attempts.py NAME       tries it and prints one line: `blocked …`, `contained …` or `ESCAPED …`
@@ -234,9 +236,9 @@ def proc_links():
 
 @attempt("read outside", "escape a chroot inside the sandbox, the classic way")
 def chroot_dance():
-    os.mkdir("/workspace/jail")
+    os.mkdir("/workspace/cell")
     root = os.open("/", os.O_RDONLY)
-    os.chroot("/workspace/jail")
+    os.chroot("/workspace/cell")
     os.fchdir(root)
     for _ in range(20):
         os.chdir("..")
