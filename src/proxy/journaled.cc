@@ -31,9 +31,11 @@ Task<void> Proxy::State::journaled(net::Exchange& exchange, Call call, std::shar
     co_await net::respond_error(exchange, taken.error(), inbound.id_text);
     co_return;
   }
-  // Who comes while others wait lines up behind them, even if a slot is free in this moment.
+  // Who comes while others wait lines up behind them, even if a slot is free in this moment. Who does not want to wait
+  // at all leaves the delivery to the dispatcher.
   std::optional<agents::Lease> lease;
-  if (!parts_.requests.has_waiting(route->agent())) lease = route->try_acquire(agents::OnNone::give_up);
+  if (!inbound.preference.respond_async && !parts_.requests.has_waiting(route->agent()))
+    lease = route->try_acquire(agents::OnNone::give_up);
   std::shared_ptr<Waiter> waiter;
   if (!lease && patience_of(inbound) > Duration{}) {
     // On the line before the request is accepted: the dispatcher may see it at once.
@@ -139,7 +141,7 @@ Task<void> Proxy::State::carry(net::Exchange& exchange, Inbound& inbound, std::o
       co_return;
     }
     // On the line before the failure is recorded: the next turn may come at once.
-    bool waits = !attempt.client_began() && attempt.client_present() && !inbound.preference.respond_async;
+    bool waits = !attempt.client_began() && attempt.client_present();
     if (waits)
       if (auto enlisted = dispatcher_.enlist(inbound.route, inbound.id)) waiter = *enlisted;
     lease.reset();
