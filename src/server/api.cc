@@ -192,7 +192,8 @@ Task<void> Api::handle(net::Exchange& exchange) {
 // The path is known, the method is not: 405 with Allow (RFC 9110 15.5.6), where `unsupported` elsewhere means 501.
 Task<void> Api::refuse_method(net::Exchange& exchange, std::string allowed) {
   const net::RequestHead& head = exchange.request();
-  Error error(Code::unsupported, fmt::format("{} is not possible at {}", head.method.substr(0, 32), head.path.substr(0, 200)));
+  Error error(Code::unsupported,
+              fmt::format("{} is not possible at {}", head.method.substr(0, 32), head.path.substr(0, 200)));
   auto problem = json::parse(net::problem_json(error.with_hint("possible here: " + allowed)));
   GANTRY_CHECK(problem.has_value() && problem->is_object());
   problem->get_object()["status"] = 405;

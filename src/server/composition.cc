@@ -141,9 +141,9 @@ void Composition::make_features() {
   agents_ = std::make_unique<agents::Agents>(
       agents::Parts{*database_, *sandbox_, *threads_, *blocking_, clock_, random_, log_},
       agents::Options{.data = data_});
-  proxy_ =
-      std::make_unique<proxy::Proxy>(proxy::Parts{*agents_, *requests_, *threads_, *blocking_, clock_, random_, log_},
-                                     proxy::Options{.request_body_limit = options_.config.size("request_body_limit"),
+  proxy_ = std::make_unique<proxy::Proxy>(
+      proxy::Parts{*agents_, *requests_, *threads_, *blocking_, clock_, random_, log_},
+      proxy::Options{.request_body_limit = options_.config.size("request_body_limit"),
                      .housekeeping_every = options_.config.duration("housekeeping_interval")});
 }
 
