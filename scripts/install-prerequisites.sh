@@ -52,7 +52,8 @@ apt() {
 }
 
 # apt_has NAME: some configured repository offers a candidate of that name.
-apt_has() { apt-cache policy "$1" 2>/dev/null | grep -q 'Candidate: [^(]'; }
+# Not `… | grep -q`: grep leaves at the first match, and under pipefail the broken pipe of apt-cache would count as "no".
+apt_has() { [[ "$(apt-cache policy "$1" 2>/dev/null)" == *'Candidate: '[^'(']* ]]; }
 
 install_all() {
   local package unknown=()
