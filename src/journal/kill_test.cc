@@ -85,7 +85,7 @@ TEST(KillTest, KeepsWhatWasAcknowledgedWheneverTheProcessIsKilled) {
   SystemClock clock;
   SystemRandom random;
   std::map<uint64_t, std::string> acknowledged;
-  for (uint64_t life = 0; life < 12; ++life) {
+  for (uint64_t life = 0; life < 9; ++life) {
     int ends[2];
     ASSERT_EQ(::pipe2(ends, O_CLOEXEC), 0);
     const pid_t child = ::fork();
@@ -95,7 +95,7 @@ TEST(KillTest, KeepsWhatWasAcknowledgedWheneverTheProcessIsKilled) {
     }
     ::close(ends[1]);
     const auto receipts =
-        collect_and_kill(child, ends[0], 1 + random.below(1500), std::chrono::microseconds(random.below(3000)));
+        collect_and_kill(child, ends[0], 1 + random.below(600), std::chrono::microseconds(random.below(3000)));
     ::close(ends[0]);
     for (const Receipt& receipt : receipts) acknowledged[receipt.seq] = payload_of(receipt);
     // Some lives begin right behind a crash and not behind the clean stop of this check.

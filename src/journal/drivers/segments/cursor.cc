@@ -9,15 +9,17 @@ constexpr uint64_t chunk_size = 256 << 10;
 
 }  // namespace
 
-Result<std::span<const Record>> Cursor::next(size_t limit) {
+Result<std::span<const Record>> Cursor::next(size_t limit, uint64_t last_seq) {
   records_.clear();
-  while (records_.empty() && limit > 0) {
+  while (records_.empty() && limit > 0 && seq_ <= last_seq) {
     if (!position()) break;
     auto more = fill();
     if (!more && was_deleted(more.error())) continue;
     if (!more) return std::unexpected(std::move(more).error());
     if (!*more) break;
-    GANTRY_TRY_VOID(take(limit));
+    const uint64_t before = offset_;
+    GANTRY_TRY_VOID(take(limit, last_seq));
+    if (offset_ == before) break;
   }
   return std::span<const Record>(records_);
 }
@@ -73,7 +75,7 @@ Result<bool> Cursor::fill() {
   }
 }
 
-Result<void> Cursor::take(size_t limit) {
+Result<void> Cursor::take(size_t limit, uint64_t last_seq) {
   const uint64_t end = segment_->end();
   for (bool first = true; records_.size() < limit && offset_ < end; first = false) {
     if (offset_ - buffer_offset_ >= buffer_.size()) return {};
@@ -88,6 +90,7 @@ Result<void> Cursor::take(size_t limit) {
       if (!records_.empty()) return {};
       return std::unexpected(bad_frame(status));
     }
+    if (frame.seq > last_seq) return {};
     if (frame.seq >= seq_) {
       GANTRY_TRY(Record record, maker_.make(frame, segment_->number(), offset_));
       records_.push_back(std::move(record));

@@ -18,8 +18,9 @@ class Cursor {
   Cursor(const Catalog& catalog, uint64_t from_seq, SegmentPtr segment, uint64_t offset)
       : catalog_(catalog), seq_(from_seq), segment_(std::move(segment)), offset_(offset) {}
 
-  /// See Reader::next.
-  Result<std::span<const Record>> next(size_t limit);
+  /// See Reader::next; nothing behind `last_seq`. A segment holds records that the folds do not know yet, so whoever
+  /// runs beside the writer gives the durable point.
+  Result<std::span<const Record>> next(size_t limit, uint64_t last_seq);
   /// The smallest sequence that the next call can return.
   uint64_t seq() const { return seq_; }
 
@@ -27,7 +28,7 @@ class Cursor {
   bool position();
   bool was_deleted(const Error& error);
   Result<bool> fill();
-  Result<void> take(size_t limit);
+  Result<void> take(size_t limit, uint64_t last_seq);
   Error bad_frame(FrameStatus status) const;
 
   const Catalog& catalog_;

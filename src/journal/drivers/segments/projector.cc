@@ -74,8 +74,9 @@ Result<void> Projector::run_until_error() {
   }
 }
 
+// Up to the durable point and no further: a projection asks the folds about the records that it is given.
 Result<void> Projector::project_batch(Cursor& cursor) {
-  GANTRY_TRY(auto batch, cursor.next(parts_.options.batch_records));
+  GANTRY_TRY(auto batch, cursor.next(parts_.options.batch_records, parts_.durable.seq()));
   if (batch.empty()) return {};
   while (!batch.empty()) {
     // What the cursor hands out comes from one chunk; a projection may want smaller bites.

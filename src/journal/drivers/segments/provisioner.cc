@@ -21,6 +21,7 @@ uint64_t Provisioner::size_of(uint64_t number, const Options& options) {
 
 void Provisioner::start(std::deque<Prepared> ready, uint64_t next_number) {
   ready_ = std::move(ready);
+  had_reserve_ = ready_.size() >= target;
   next_number_ = next_number;
   thread_ = std::thread([this] { run(); });
   ::pthread_setname_np(thread_.native_handle(), "journal-files");
@@ -38,8 +39,9 @@ void Provisioner::stop() {
 Result<Prepared> Provisioner::take(Priority priority) {
   std::unique_lock lock(mutex_);
   for (;;) {
-    const size_t untouchable = failure_ && priority == Priority::accept ? 1 : 0;
-    if (ready_.size() > untouchable) {
+    // Not even while nothing has failed yet: the reserve would be gone when the next attempt finds the disk full.
+    const bool reserved = priority == Priority::accept && (had_reserve_ || failure_);
+    if (ready_.size() > (reserved ? 1 : 0)) {
       Prepared prepared = std::move(ready_.front());
       ready_.pop_front();
       changed_.notify_all();
@@ -82,6 +84,7 @@ void Provisioner::run() {
     lock.lock();
     if (made) {
       ready_.push_back(*std::move(made));
+      had_reserve_ = had_reserve_ || ready_.size() >= target;
       if (failure_) {
         failure_.reset();
         lock.unlock();

@@ -37,8 +37,8 @@ class Provisioner {
   void start(std::deque<Prepared> ready, uint64_t next_number);
   void stop();
 
-  /// The next file, waiting for one that is being made. `accept` leaves the last one as the reserve if
-  /// no more can be made; an error says why none can.
+  /// The next file, waiting for one that is being made. `accept` leaves the last one as the reserve; an
+  /// error says why no more can be made.
   Result<Prepared> take(Priority priority);
   /// False if no file can be made and none is left.
   bool has_reserve() const;
@@ -57,6 +57,7 @@ class Provisioner {
   std::condition_variable changed_;
   std::deque<Prepared> ready_;
   uint64_t next_number_ = 1;
+  bool had_reserve_ = false;      // since then the last file is kept; a first start need not wait for it
   std::optional<Error> failure_;  // why the last attempt failed
   bool stopping_ = false;
   std::thread thread_;

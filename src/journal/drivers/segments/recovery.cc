@@ -128,7 +128,7 @@ class Recovery {
     if (!parts_.catalog.last()) return {};
     Cursor cursor = first_record();
     for (;;) {
-      GANTRY_TRY(auto batch, cursor.next(replay_batch));
+      GANTRY_TRY(auto batch, cursor.next(replay_batch, result_.end.last_seq));
       if (batch.empty()) break;
       for (const Record& record : batch) {
         for (Fold* fold : parts_.folds)
