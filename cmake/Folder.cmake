@@ -1,3 +1,17 @@
+# Precompiled headers, parsed once: of the folders that know Asio and of those that do not (its headers bring initializers
+# that need the library), each for the product and for its tests. Nothing of ours is in them.
+function(gantry_precompiled name header)
+  set(source ${CMAKE_BINARY_DIR}/${name}.cc)
+  file(GENERATE OUTPUT ${source} CONTENT "")
+  add_library(${name} OBJECT ${source})
+  target_link_libraries(${name} PRIVATE fmt::fmt Boost::headers ${ARGN})
+  target_precompile_headers(${name} PRIVATE ${CMAKE_SOURCE_DIR}/cmake/precompiled/${header}.h)
+endfunction()
+gantry_precompiled(gantry_precompiled_plain plain)
+gantry_precompiled(gantry_precompiled_plain_tests plain_tests GTest::gtest)
+gantry_precompiled(gantry_precompiled_async async Boost::json Boost::url)
+gantry_precompiled(gantry_precompiled_async_tests async_tests Boost::json Boost::url GTest::gtest)
+
 # gantry_folder(name [USES folder...] [LIBS target...])
 # One folder under src/ is one static library gantry_<name>; its *_test.cc files become the test
 # program <name>_test. USES may only name folders that src/layers.txt lists further down.
@@ -8,15 +22,22 @@ function(gantry_folder name)
   list(FILTER tests INCLUDE REGEX "_test\\.cc$")
   list(FILTER sources EXCLUDE REGEX "_test\\.cc$")
 
+  set(precompiled plain)
+  if("async" IN_LIST arg_USES OR name STREQUAL "async")
+    set(precompiled async)
+  endif()
+
   set(target gantry_${name})
   # A folder of headers only has nothing to archive.
   set(kind PUBLIC)
   if(sources)
     add_library(${target} STATIC ${sources})
+    target_precompile_headers(${target} REUSE_FROM gantry_precompiled_${precompiled})
   else()
     add_library(${target} INTERFACE)
     set(kind INTERFACE)
   endif()
+  target_include_directories(${target} ${kind} ${CMAKE_SOURCE_DIR}/src)
   target_include_directories(${target} ${kind} ${CMAKE_SOURCE_DIR}/src)
   set(uses "")
   foreach(use ${arg_USES})
@@ -26,6 +47,7 @@ function(gantry_folder name)
 
   if(tests)
     add_executable(${name}_test ${tests})
+    target_precompile_headers(${name}_test REUSE_FROM gantry_precompiled_${precompiled}_tests)
     target_link_libraries(${name}_test PRIVATE ${target} GTest::gtest GTest::gtest_main)
     add_test(NAME ${name} COMMAND ${name}_test)
     set_tests_properties(${name} PROPERTIES TIMEOUT 600)
