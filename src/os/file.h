@@ -57,7 +57,8 @@ Result<void> replace_file(const std::filesystem::path& path, std::string_view co
 /// mkdir -p; directories that exist keep their mode.
 Result<void> make_directories(const std::filesystem::path& path, Mode mode = 0700);
 /// rm -rf: relative to open directories, so that a directory exchanged for a symbolic link meanwhile leads
-/// nowhere. Links are removed, not followed; other file systems are not entered. Nothing there is success.
+/// nowhere. Links are removed, not followed; other file systems are not entered. Neither depth nor permissions that
+/// the owner took off stop it. Nothing there is success.
 Result<void> remove_tree(const std::filesystem::path& path);
 
 /// Whether a lock that somebody else holds is waited for.

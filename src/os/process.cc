@@ -4,6 +4,7 @@
 #include <poll.h>
 #include <spawn.h>
 #include <sys/pidfd.h>
+#include <sys/resource.h>
 #include <sys/stat.h>
 #include <sys/syscall.h>
 #include <sys/wait.h>
@@ -125,6 +126,14 @@ Result<std::optional<int>> reap_process(const Fd& pidfd) { return wait_for(pidfd
 Result<int> wait_process(const Fd& pidfd) {
   GANTRY_TRY(auto status, wait_for(pidfd, 0));
   return status.value_or(0);
+}
+
+Result<uint64_t> raise_descriptor_limit() {
+  rlimit limit{};
+  if (::getrlimit(RLIMIT_NOFILE, &limit) != 0) return fail_errno("read the limit on descriptors");
+  limit.rlim_cur = limit.rlim_max;
+  if (::setrlimit(RLIMIT_NOFILE, &limit) != 0) return fail_errno("raise the limit on descriptors");
+  return limit.rlim_max;
 }
 
 std::optional<uint64_t> start_ticks_of_stat(std::string_view stat) {

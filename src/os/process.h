@@ -54,6 +54,9 @@ Result<std::optional<int>> reap_process(const Fd& pidfd);
 /// Waits for the end of a child and reaps it.
 Result<int> wait_process(const Fd& pidfd);
 
+/// Raises the limit on open descriptors of this process to what it may have, and returns that.
+Result<uint64_t> raise_descriptor_limit();
+
 /// Tells one life of a pid from another.
 struct ProcessIdentity {
   pid_t pid = 0;

@@ -4,6 +4,7 @@
 #include <unistd.h>
 
 #include <cerrno>
+#include <cstdio>
 #include <memory>
 #include <vector>
 
@@ -31,6 +32,8 @@ class Level {
 
   int fd() const { return ::dirfd(directory_.get()); }
   const std::string& name() const { return name_; }
+  /// Reads from the start again.
+  void rewind() { ::rewinddir(directory_.get()); }
   /// The next entry but `.` and `..`; nullptr at the end.
   const dirent* next() {
     for (;;) {
@@ -53,10 +56,32 @@ class Level {
 // Deeper trees are somebody's attempt to use up our descriptors.
 constexpr size_t max_depth = 512;
 
+// Moves a directory that is too deep up into the first level, under a name that is free there.
+Result<void> hoist(std::vector<Level>& levels, const char* name) {
+  constexpr int attempts = 10'000;
+  for (int number = 0; number < attempts; ++number) {
+    std::string place = fmt::format("hoisted-{}", number);
+    if (::renameat2(levels.back().fd(), name, levels.front().fd(), place.c_str(), RENAME_NOREPLACE) == 0) return {};
+    if (errno != EEXIST) return fail_errno(fmt::format("move '{}' up", name));
+  }
+  return fail(Code::exhausted, "directories are nested deeper than {}", max_depth);
+}
+
 Result<bool> is_same_device(const Level& level, dev_t device) {
   struct stat info{};
   if (::fstat(level.fd(), &info) != 0) return fail_errno("stat");
   return info.st_dev == device;
+}
+
+// Like Level::open, for a directory that is about to go: its owner may have taken the permissions off it (Go's
+// module cache is read-only, and a program may want its files to stay). O_PATH needs no permission and, with
+// O_NOFOLLOW, follows no link.
+Result<Level> open_to_empty(int parent, const char* name) {
+  Fd handle(::openat(parent, name, O_PATH | O_DIRECTORY | O_NOFOLLOW | O_CLOEXEC));
+  struct stat info{};
+  if (handle && ::fstat(handle.get(), &info) == 0 && (info.st_mode & S_IRWXU) != S_IRWXU)
+    ::chmod(fmt::format("/proc/self/fd/{}", handle.get()).c_str(), S_IRWXU);
+  return Level::open(parent, name, name);
 }
 
 Result<void> unlink_in(int directory, const char* name, int flags) {
@@ -74,9 +99,15 @@ Result<bool> is_directory(int parent, const char* name) {
 
 // Removes what is below the last level; levels are pushed and popped, not recursed into.
 Result<void> empty_tree(std::vector<Level>& levels, dev_t device) {
+  bool hoisted = false;
   while (!levels.empty()) {
     Level& level = levels.back();
     const dirent* entry = level.next();
+    if (entry == nullptr && levels.size() == 1 && hoisted) {
+      hoisted = false;
+      level.rewind();
+      continue;
+    }
     if (entry == nullptr) {
       const std::string done = level.name();
       levels.pop_back();
@@ -89,8 +120,12 @@ Result<void> empty_tree(std::vector<Level>& levels, dev_t device) {
       GANTRY_TRY_VOID(unlink_in(level.fd(), entry->d_name, 0));
       continue;
     }
-    if (levels.size() >= max_depth) return fail(Code::exhausted, "directories are nested deeper than {}", max_depth);
-    GANTRY_TRY(Level below, Level::open(level.fd(), entry->d_name, entry->d_name));
+    if (levels.size() >= max_depth) {
+      GANTRY_TRY_VOID(hoist(levels, entry->d_name));
+      hoisted = true;
+      continue;
+    }
+    GANTRY_TRY(Level below, open_to_empty(level.fd(), entry->d_name));
     GANTRY_TRY(bool same, is_same_device(below, device));
     if (!same) return fail(Code::denied, "'{}' is another file system", below.name());
     levels.push_back(std::move(below));
@@ -110,7 +145,7 @@ Result<void> remove_tree(const std::filesystem::path& path) {
 
   auto remove = [&]() -> Result<void> {
     std::vector<Level> levels;
-    GANTRY_TRY(Level top, Level::open(AT_FDCWD, path.c_str(), path.native()));
+    GANTRY_TRY(Level top, open_to_empty(AT_FDCWD, path.c_str()));
     levels.push_back(std::move(top));
     return empty_tree(levels, info.st_dev);
   };
