@@ -10,6 +10,13 @@ struct TextHash {
   size_t operator()(std::string_view text) const { return std::hash<std::string_view>()(text); }
 };
 
+/// A connection belongs to the thread that made it: elsewhere there is no shelf to look at.
+size_t this_thread() {
+  auto index = IoThreads::current();
+  GANTRY_CHECK(index.has_value());
+  return *index;
+}
+
 }  // namespace
 
 /// The idle connections of one I/O thread: by key, and in one list from the oldest to the newest.
@@ -92,13 +99,13 @@ Pool::~Pool() = default;
 
 ClientConnection Pool::take(std::string_view key) {
   ClientConnection connection;
-  connection.state_ = shelves_[IoThreads::current().value()]->take(key);
+  connection.state_ = shelves_[this_thread()]->take(key);
   return connection;
 }
 
 void Pool::give(std::string_view key, ClientConnection connection) {
   if (!connection || !connection.reusable()) return;
-  shelves_[IoThreads::current().value()]->give(key, std::move(connection.state_));
+  shelves_[this_thread()]->give(key, std::move(connection.state_));
 }
 
 void Pool::close_all(std::string key) {
@@ -106,6 +113,6 @@ void Pool::close_all(std::string key) {
     asio::post(threads_.executor(i), [shelf = shelves_[i], key] { shelf->close_all(key); });
 }
 
-size_t Pool::idle() const { return shelves_[IoThreads::current().value()]->count; }
+size_t Pool::idle() const { return shelves_[this_thread()]->count; }
 
 }  // namespace gantry::net

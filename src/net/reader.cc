@@ -100,7 +100,10 @@ Error MessageReader<is_request>::early_end() const {
 template <bool is_request>
 Result<Step> MessageReader<is_request>::next_head() {
   // RFC 9112 2.2: an empty line before a message is ignored.
-  while (small_.size - start_ >= 2 && std::memcmp(small_.data.get() + start_, "\r\n", 2) == 0) start_ += 2;
+  while (small_.size - start_ >= 2 && std::memcmp(small_.data.get() + start_, "\r\n", 2) == 0) {
+    start_ += 2;
+    scan_.reset();
+  }
   std::string_view bytes(small_.data.get() + start_, small_.size - start_);
   HeadScan::Result scanned = scan_.run(bytes.substr(0, limits_.max_header_bytes));
   size_t lines = scan_.line_ends().size();
@@ -273,6 +276,7 @@ template <bool is_request>
 void MessageReader<is_request>::accept() {
   Stream::ReadOutcome outcome = stream_->take_outcome();
   target_->size += outcome.bytes;
+  filled_ = target_->size == target_->capacity;
   if (outcome.bytes > 0 && !outcome.error) return;
   ended_ = true;
   ended_by_ = outcome.error;
@@ -323,20 +327,18 @@ void MessageReader<is_request>::make_room_for_head() {
 template <bool is_request>
 void MessageReader<is_request>::make_room_for_body() {
   size_t left = active_->size - position_;
-  size_t begin = active_ == &small_ ? head_end_ : 0;
-  uint64_t wanted = phase_ == Phase::length ? remaining_ : large_buffer_bytes;
-  bool fits = active_->capacity - begin >= std::min<uint64_t>(wanted, large_buffer_bytes) + left;
-  bool first_time = body_bytes_ == 0 && phase_ == Phase::chunked;  // chunked bodies are often short
-  if (active_ == &small_ && !fits && !(first_time && small_.capacity - begin >= 2 * least_read_bytes + left)) {
-    large_ = local_.take_buffer(large_buffer_bytes);
-    std::memcpy(large_.data.get(), small_.data.get() + position_, left);
-    active_ = &large_;
-    begin = 0;
-  } else if (left > 0) {
-    std::memmove(active_->data.get() + begin, active_->data.get() + position_, left);
-  }
-  position_ = begin;
+  // A large buffer only for those who send much at once: ten thousand quiet streams must not hold one each.
+  bool much = phase_ == Phase::length ? remaining_ > small_buffer_bytes : filled_;
+  size_t small_room = small_.capacity - head_end_;
+  bool large = much || small_room < left + least_read_bytes;
+  size_t begin = large ? 0 : head_end_;
+  if (large && !large_) large_ = local_.take_buffer(large_buffer_bytes);
+  Buffer& next = large ? large_ : small_;
+  std::memmove(next.data.get() + begin, active_->data.get() + position_, left);
+  active_ = &next;
   active_->size = begin + left;
+  position_ = begin;
+  if (!large && large_) local_.give_buffer(std::exchange(large_, {}));
 }
 
 template class MessageReader<true>;

@@ -117,6 +117,7 @@ class MessageReader {
   ChunkDecoder chunks_;
   Head head_;
   std::string_view piece_;
+  bool filled_ = false;  // the last read took all the room it had: more is waiting
   uint64_t remaining_ = 0;
   uint64_t body_bytes_ = 0;
   uint64_t body_limit_ = UINT64_MAX;
