@@ -94,7 +94,7 @@ Result<ServerChild> ServerChild::start(const Options& options) {
   ServerChild child(std::move(process));
   pipe.write_end.reset();
 
-  SystemClock clock;
+  SystemClock clock;  // real time: the other side is a real process
   auto line = first_line(pipe.read_end, clock.steady() + options.ready_timeout, clock);
   auto ready = line ? json::parse(*line) : Result<json::Value>(std::unexpected(line.error()));
   if (!ready) {

@@ -29,8 +29,9 @@ Style plain_style(const Environment& environment, Device device, const std::vect
 /// `error: what: why (GR0002)` and `hint: next command`.
 int print_error(std::ostream& err, const Error& error, const Style& style) {
   std::string id = error.id() == ErrorId::none ? "" : fmt::format(" ({})", to_string(error.id()));
-  err << fmt::format("{} {}{}\n", style.paint(Tint::bad, "error:"), error.reason(), id);
-  if (!error.hint().empty()) err << fmt::format("{} {}\n", style.paint(Tint::accent, "hint:"), error.hint());
+  err << fmt::format("{} {}{}\n", style.paint(Tint::bad, "error:"), printable_text(error.reason()), id);
+  if (!error.hint().empty())
+    err << fmt::format("{} {}\n", style.paint(Tint::accent, "hint:"), printable_text(error.hint()));
   err << std::flush;
   return exit_code_of(error);
 }

@@ -109,6 +109,13 @@ std::string printable_line(std::string_view text) {
   return out;
 }
 
+std::string printable_text(std::string_view text) {
+  std::string out;
+  for (size_t end; (end = text.find('\n')) != std::string_view::npos; text.remove_prefix(end + 1))
+    out += printable_line(text.substr(0, end)) + "\n";
+  return out + printable_line(text);
+}
+
 std::string wrap(std::string_view text, size_t width, size_t indent) {
   const std::string margin(indent, ' ');
   std::string out;

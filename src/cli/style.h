@@ -34,6 +34,8 @@ std::string shorten(std::string_view text, size_t width);
 std::string without_controls(std::string_view text);
 /// The same for a log line on a terminal: tabs and colour sequences (SGR) are kept.
 std::string printable_line(std::string_view text);
+/// The same for a text of several lines.
+std::string printable_text(std::string_view text);
 /// Wraps words at `width` columns; each line begins with `indent` spaces; `\n\n` parts paragraphs.
 std::string wrap(std::string_view text, size_t width, size_t indent);
 

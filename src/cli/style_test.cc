@@ -24,6 +24,7 @@ TEST(Style, LogLinesKeepColoursAndTabsAndNothingElse) {
   EXPECT_EQ(printable_line("\x1b[1;31mred\x1b[0m\tx"), "\x1b[1;31mred\x1b[0m\tx");
   EXPECT_EQ(printable_line("\x1b]0;title\x07"), "\\x1b]0;title\\x07");
   EXPECT_EQ(printable_line("\x1b[2J\rover"), "\\x1b[2J\\rover");
+  EXPECT_EQ(printable_text("a\x1b[2J\n\nb\r"), "a\\x1b[2J\n\nb\\r");
   EXPECT_EQ(without_controls("a\tb\x7f"), "a\\tb\\x7f");
 }
 

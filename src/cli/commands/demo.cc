@@ -29,7 +29,7 @@ struct Figures {
   size_t answered = 0;     ///< completed, with 200 from the agent
   size_t redelivered = 0;  ///< with two attempts or more
   size_t counted = 0;      ///< by the agent itself
-  size_t repeated = 0;     ///< written twice by the agent: delivery is at least once
+  size_t repeated = 0;     ///< done twice by the agent: the work ended, but not its answer; delivery is at least once
   size_t lost = 0;         ///< accepted, but the agent has no trace of it
 
   bool fit() const { return accepted == sent && answered == sent && counted == sent && lost == 0; }
@@ -235,7 +235,8 @@ class Demo {
                      number_column("ACCEPTED", "accepted"),
                      number_column("ANSWERED", "answered"),
                      number_column("REDELIVERED", "redelivered"),
-                     number_column("COUNTED BY THE AGENT", "counted"),
+                     number_column("COUNTED BY AGENT", "counted"),
+                     number_column("TWICE", "repeated"),
                      {"LOST", lost, Detail::always, Align::right}},
                     "agent",
                     ""};
