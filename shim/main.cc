@@ -278,10 +278,7 @@ void check_deadlines() {
     kill(-1, SIGKILL);
     state.kill_at = never;
   }
-  if (now >= state.abandon_at) {
-    if (!state.stopping) finish(EndReason::abandoned);
-    state.abandon_at = never;  // the grace of the stop is shorter than another window
-  }
+  if (now >= state.abandon_at) finish(state.main_ended ? EndReason::ended : EndReason::abandoned);
   if (now >= state.reconnect_at) reconnect();
 }
 

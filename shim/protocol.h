@@ -103,6 +103,13 @@ struct Message {
 };
 static_assert(sizeof(Message) == 72);
 
+/// All zeroes, so that nothing of the stack crosses over; `version` and `type` are set when it is sent.
+inline Message blank_message() {
+  Message message{};
+  for (uint64_t& word : message.padding) word = 0;
+  return message;
+}
+
 /// The configuration is a sequence of records: this header, `size` bytes, padding to 8 bytes.
 enum class RecordKind : uint32_t {
   instance,     ///< 16 bytes

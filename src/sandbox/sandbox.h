@@ -125,7 +125,8 @@ class Driver {
 
   /// Takes the run directory and starts the helper process. Blocks; once, before anything else.
   virtual Result<> open() = 0;
-  /// Lets go of every sandbox without ending it: they wait for the next daemon. Idempotent; blocks.
+  /// Lets go of every sandbox without ending it: they wait for the next daemon. Whoever waits for the end of
+  /// one is told `lost`. Idempotent; blocks. A sandbox may be kept after that, and not be asked for anything.
   virtual void close() = 0;
 
   /// Starts a real sandbox with a trivial program and reports what it got.
@@ -157,8 +158,9 @@ struct DriverOptions {
   uint32_t last_uid = 265'535;
 
   uint32_t max_sandboxes = 10'000;
-  uint32_t pool_batch = 64;      ///< unconnected sockets asked for at a time, at most 250
-  uint32_t pool_low_water = 16;  ///< fewer than this asks for more
+  uint32_t pool_first = 16;     ///< unconnected sockets that a new sandbox gets
+  uint32_t pool_batch = 64;     ///< asked for at a time later, at most 250
+  uint32_t pool_low_water = 8;  ///< fewer than this asks for more
   Duration start_timeout = std::chrono::seconds(20);
   Duration dial_timeout = std::chrono::seconds(10);
   Duration usage_interval = std::chrono::seconds(2);  ///< between two measurements of a workspace, at least

@@ -6,7 +6,6 @@
 #include <sched.h>
 #include <sys/mount.h>
 #include <sys/prctl.h>
-#include <sys/resource.h>
 #include <sys/stat.h>
 #include <sys/wait.h>
 #include <unistd.h>
@@ -58,11 +57,8 @@ Result<> SpawnProcess::run() {
   GANTRY_TRY(children_, os::open_signal_fd({SIGCHLD}));
   // Ends with the daemon, not with its terminal: the daemon decides what happens to sandboxes.
   for (int number : {SIGINT, SIGTERM, SIGHUP, SIGQUIT}) std::signal(number, SIG_IGN);
-  rlimit files{};
-  if (getrlimit(RLIMIT_NOFILE, &files) == 0) {
-    files.rlim_cur = files.rlim_max;
-    setrlimit(RLIMIT_NOFILE, &files);
-  }
+  // The shims inherit it: they hand out sockets by the dozen.
+  static_cast<void>(os::raise_descriptor_limit());
   os::Packet packet;
   GANTRY_TRY(os::Arrival arrival, os::receive_packet(control_, spawn::max_message, packet));
   if (arrival != os::Arrival::packet) return {};

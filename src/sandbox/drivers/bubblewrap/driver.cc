@@ -2,7 +2,6 @@
 
 #include <fcntl.h>
 #include <sys/mman.h>
-#include <sys/resource.h>
 #include <sys/stat.h>
 #include <unistd.h>
 
@@ -68,8 +67,9 @@ Result<> BubblewrapDriver::open_here() {
   GANTRY_TRY_VOID(write_root_files(options_.run_dir));
   GANTRY_TRY(filters_, build_filters());
   host_ = find_host_view(options_.host_paths);
-  rlimit files{};
-  if (getrlimit(RLIMIT_NOFILE, &files) == 0) most_files_ = files.rlim_max / files_divisor;
+  // Each sandbox costs some twenty descriptors here, and shells start programs with 1024 of them.
+  GANTRY_TRY(uint64_t files, os::raise_descriptor_limit());
+  most_files_ = files / files_divisor;
   // For the shims to come back to; who connects is checked by pid and uid.
   GANTRY_TRY(os::Fd listener, os::listen_packets(options_.run_dir / shim::control_name, 0666, backlog));
   listener_ = std::make_shared<WatchedFd>(loop_.get_executor(), std::move(listener));
@@ -108,12 +108,15 @@ void BubblewrapDriver::close() {
 
 void BubblewrapDriver::close_on_thread() {
   if (listener_) listener_->cancel();
+  for (const auto& connection : greeting_) connection->cancel();
+  for (auto& [id, instance] : starting_)
+    if (instance) instance->detach();
   for (auto& [id, instance] : instances_) instance->detach();
   if (spawn_) spawn_->close();
 }
 
 void BubblewrapDriver::forget(Instance& instance) {
-  uids_.erase(instance.record().achieved.uid);
+  release_uid(instance.record().achieved.uid);
   instances_.erase(instance.id());
 }
 
@@ -148,17 +151,30 @@ Result<> BubblewrapDriver::check_spec(const Spec& spec) const {
   return {};
 }
 
-// The owner of the workspace if it is free, so that nothing has to change hands; else the next one.
+bool BubblewrapDriver::claim_uid(uid_t uid, const fs::path& workspace) {
+  auto [found, is_new] = uids_.try_emplace(uid, UidHolders{workspace, 0});
+  if (!is_new && found->second.workspace != workspace) return false;
+  ++found->second.count;
+  return true;
+}
+
+void BubblewrapDriver::release_uid(uid_t uid) {
+  auto found = uids_.find(uid);
+  if (found != uids_.end() && --found->second.count == 0) uids_.erase(found);
+}
+
+// The owner of the workspace unless a stranger runs with it, so that nothing has to change hands and a sandbox that
+// shares the workspace keeps its access; else the next one that nobody has.
 Result<uid_t> BubblewrapDriver::choose_uid(const Spec& spec) {
   if (rootless_) return ::geteuid();
   struct stat status{};
   if (::stat(spec.workspace_dir.c_str(), &status) == 0 && status.st_uid >= options_.first_uid &&
-      status.st_uid <= options_.last_uid && uids_.insert(status.st_uid).second)
+      status.st_uid <= options_.last_uid && claim_uid(status.st_uid, spec.workspace_dir))
     return status.st_uid;
   for (uint32_t tried = options_.first_uid; tried <= options_.last_uid; ++tried) {
     uid_t uid = next_uid_;
     next_uid_ = uid == options_.last_uid ? options_.first_uid : uid + 1;
-    if (uids_.insert(uid).second) return uid;
+    if (!uids_.contains(uid) && claim_uid(uid, spec.workspace_dir)) return uid;
   }
   return fail(Code::exhausted, "every uid from {} to {} is in use", options_.first_uid, options_.last_uid);
 }
@@ -261,7 +277,7 @@ Task<Result<BubblewrapDriver::InstancePointer>> BubblewrapDriver::do_start(Spec 
   attempt->record.achieved = describe(spec, uid);
   attempt->spec = std::move(spec);
   InstanceId id = attempt->spec.id;
-  starting_.insert(id);
+  starting_.emplace(id, nullptr);
   auto started = co_await try_start(attempt);
   starting_.erase(id);
   if (started) {
@@ -284,7 +300,8 @@ Task<Result<>> BubblewrapDriver::try_start(std::shared_ptr<Attempt> attempt) {
   GANTRY_CO_TRY(spawn::Started started, co_await spawn_->start(std::move(wanted), std::move(fds), on_ended));
   attempt->bwrap = started.pid;
   attempt->record.group = instance->record().group = started.group;
-  attempt->instance = instance;
+  attempt->instance = starting_[attempt->record.id] = instance;
+  if (closed_) co_return fail(Code::unavailable, "the sandbox driver is closed");
   instance->attach(std::move(pair.first));
   GANTRY_CO_TRY_VOID(co_await instance->greeted(options_.start_timeout));
   GANTRY_CO_TRY_VOID(instance->open_process());
@@ -305,7 +322,7 @@ Task<void> BubblewrapDriver::undo_start(std::shared_ptr<Attempt> attempt) {
     spawn_->release(attempt->bwrap);
     co_await remove_group(attempt->record.id.to_string());
   }
-  uids_.erase(attempt->record.achieved.uid);
+  release_uid(attempt->record.achieved.uid);
   attempt->instance.reset();
 }
 

@@ -2,6 +2,7 @@
 #pragma once
 
 #include <atomic>
+#include <map>
 #include <set>
 #include <thread>
 #include <unordered_map>
@@ -57,6 +58,15 @@ class BubblewrapDriver final : public Driver {
   Result<> let_pass(const std::filesystem::path& path) const;
 
   Task<Result<Probe>> do_probe();
+  /// Who runs with a uid: sandboxes of one workspace, such as two revisions of an agent during a rollout.
+  struct UidHolders {
+    std::filesystem::path workspace;
+    uint32_t count = 0;
+  };
+  /// False if sandboxes of another workspace run with it.
+  bool claim_uid(uid_t uid, const std::filesystem::path& workspace);
+  void release_uid(uid_t uid);
+
   Task<Recovered> do_recover(std::vector<Known> known, Duration patience);
   std::optional<Recovered::Dead> adopt(const Known& known, std::vector<InstancePointer>& waiting);
   Task<> do_remove_leftovers(std::vector<InstanceId> known);
@@ -87,11 +97,11 @@ class BubblewrapDriver final : public Driver {
   std::shared_ptr<WatchedFd> listener_;
   os::Fd run_fd_;
   std::unordered_map<InstanceId, InstancePointer> instances_;
-  std::set<InstanceId> starting_;
-  std::set<uid_t> uids_;
+  std::map<InstanceId, InstancePointer> starting_;  // null until bubblewrap was asked for
+  std::map<uid_t, UidHolders> uids_;
   uid_t next_uid_ = 0;
-  size_t greeting_ = 0;              // connections that have not said hello yet
-  bool everybody_is_known_ = false;  // strangers are sent away for good
+  std::set<std::shared_ptr<WatchedFd>> greeting_;  // connections that have not said hello yet
+  bool everybody_is_known_ = false;                // strangers are sent away for good
 };
 
 }  // namespace gantry::sandbox::bubblewrap

@@ -130,6 +130,19 @@ TEST_F(Bubblewrap, CountsFilesInDirectoriesThatTheProgramHides) {
   EXPECT_TRUE(SuiteHost::eventually([&] { return host.wait(box->stats())->workspace >= mebibytes(8); }));
 }
 
+TEST_F(Bubblewrap, LetsTwoSandboxesShareAWorkspace) {
+  Spec first = host.shell("first",
+                          "touch /workspace/mine; until [ -e /workspace/go ]; do sleep 0.01; done; "
+                          "echo more > /workspace/mine && echo written");
+  auto box = host.start(first);
+  ASSERT_TRUE(SuiteHost::eventually([&] { return fs::exists(first.workspace_dir / "mine"); }));
+  Spec second = host.shell("second", "echo x > /workspace/mine && touch /workspace/go");
+  second.workspace_dir = first.workspace_dir;
+  EXPECT_TRUE(host.wait(host.start(second)->wait_exit()).success());
+  EXPECT_TRUE(host.wait(box->wait_exit()).success());
+  EXPECT_EQ(host.output(first), "written\n");
+}
+
 TEST_F(Bubblewrap, LeavesNothingBehind) {
   host.wait(host.start(host.shell("first", "exit 0"))->wait_exit());
   size_t before = open_descriptors();
@@ -235,6 +248,25 @@ TEST_F(Bubblewrap, IsNotAbandonedAfterADaemonCameBack) {
   ASSERT_EQ(recovered.attached.size(), 1u);
   SteadyTime past_window = host.clock.steady() + std::chrono::milliseconds(800);
   while (host.clock.steady() < past_window) ASSERT_TRUE(host.get(*recovered.attached[0], 8000).has_value());
+}
+
+TEST_F(Bubblewrap, LetsEverybodyGoWhenItCloses) {
+  Spec spec = host.shell("stubborn", "trap '' TERM; echo ready; while :; do sleep 1; done");
+  spec.reattach_window = std::chrono::milliseconds(300);
+  auto box = host.start(spec);
+  ASSERT_TRUE(host.wait_for_output(spec, "ready"));
+  pid_t pid = box->pid();
+  auto waiting = host.begin(box->wait_exit());
+  auto stopping = host.begin(box->stop(std::chrono::hours(1)));
+  auto starting = host.begin(host.driver->start(host.shell("late", "exit 0")));
+  host.driver->close();
+  EXPECT_EQ(waiting.get().reason, ExitReason::lost);
+  EXPECT_EQ(stopping.get().reason, ExitReason::lost);
+  starting.get();
+  EXPECT_FALSE(host.wait(box->dial(8000)).has_value());
+  // A stop does not keep a program alive that nobody comes back for.
+  EXPECT_TRUE(SuiteHost::eventually([&] { return !os::identify_process(pid).has_value(); }));
+  host.open();
 }
 
 TEST_F(Bubblewrap, GivesChildrenOfAShellTheirGrace) {

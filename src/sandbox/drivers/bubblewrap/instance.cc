@@ -13,12 +13,6 @@
 namespace gantry::sandbox::bubblewrap {
 namespace {
 
-// After the grace of a stop, how long the shim has to finish by itself.
-constexpr auto stop_slack = std::chrono::seconds(2);
-constexpr auto kill_again = std::chrono::seconds(1);
-constexpr auto freeze_patience = std::chrono::seconds(2);
-constexpr auto poll_interval = std::chrono::milliseconds(1);
-constexpr auto usage_patience = std::chrono::seconds(1);
 constexpr auto group_patience = std::chrono::seconds(5);
 
 Error gone() { return Error(ErrorId::GR0306, "the sandbox has ended"); }
@@ -55,12 +49,6 @@ Result<os::Fd> memory_file(std::string_view content) {
   return file;
 }
 
-shim::Message blank() {
-  shim::Message message;
-  std::memset(&message, 0, sizeof message);
-  return message;
-}
-
 }  // namespace
 
 Instance::Instance(Shared& shared, SandboxRecord record, std::filesystem::path instance_dir)
@@ -79,7 +67,7 @@ Task<Result<os::Fd>> Instance::dial(uint16_t port) {
   auto self = shared_from_this();
   SocketPool::Taken taken = pool_.take();
   if (taken.closed) co_return std::unexpected(gone());
-  if (taken.refill) asio::post(shared_.executor, [self] { self->ask_for_sockets(); });
+  if (taken.refill) asio::post(shared_.executor, [self] { self->ask_for_sockets(self->shared_.options.pool_batch); });
   if (!taken.socket) {
     GANTRY_CO_TRY(taken.socket, co_await wait_for_socket());
   }
@@ -94,7 +82,7 @@ Task<Result<os::Fd>> Instance::wait_for_socket() {
     auto seen = pool_.changed().ticket();
     SocketPool::Taken taken = pool_.take();
     if (taken.closed) co_return std::unexpected(gone());
-    if (taken.refill) asio::post(shared_.executor, [self] { self->ask_for_sockets(); });
+    if (taken.refill) asio::post(shared_.executor, [self] { self->ask_for_sockets(self->shared_.options.pool_batch); });
     if (taken.socket) co_return *std::move(taken.socket);
     if (!co_await pool_.changed().wait(seen, deadline)) break;
   }
@@ -110,9 +98,9 @@ Result<os::Fd> Instance::listener(uint16_t port) {
   return copy;
 }
 
-void Instance::ask_for_sockets() {
-  shim::Message message = blank();
-  message.count = std::min(shared_.options.pool_batch, shim::max_sockets);
+void Instance::ask_for_sockets(uint32_t count) {
+  shim::Message message = shim::blank_message();
+  message.count = std::min(count, shim::max_sockets);
   if (!send(shim::MessageType::want_sockets, message)) pool_.forget_request();
 }
 
@@ -140,7 +128,15 @@ void Instance::detach() {
   if (control_) control_->cancel();
   control_.reset();
   if (process_) process_->cancel();
+  process_.reset();  // whoever keeps the sandbox may keep it longer than there is a loop to watch it
   pool_.close();
+  {
+    std::lock_guard lock(mutex_);
+    detached_ = true;
+  }
+  hello_.open();
+  started_.open();
+  ended_.notify();
 }
 
 Task<void> Instance::serve(std::shared_ptr<WatchedFd> control) {
@@ -151,6 +147,11 @@ Task<void> Instance::serve(std::shared_ptr<WatchedFd> control) {
     for (;;) {
       auto arrival = os::receive_packet(control->fd(), sizeof(shim::Message), packet);
       if (arrival && *arrival == os::Arrival::nothing) break;
+      if (!arrival && arrival.error().code() == Code::invalid) {
+        // This process has no room for more descriptors; what was sent is gone.
+        pool_.put({});
+        continue;
+      }
       open = arrival && *arrival == os::Arrival::packet && packet.bytes.size() == sizeof(shim::Message);
       if (!open) break;
       shim::Message message;
@@ -214,7 +215,7 @@ Task<Result<>> Instance::greeted(Duration patience) {
 
 Task<Result<>> Instance::configure(const std::string& config, Duration patience) {
   GANTRY_CO_TRY(os::Fd file, memory_file(config));
-  shim::Message message = blank();
+  shim::Message message = shim::blank_message();
   message.bytes = config.size();
   const int fds[] = {file.get()};
   GANTRY_CO_TRY_VOID(send(shim::MessageType::configure, message, fds));
@@ -231,7 +232,7 @@ Task<Result<>> Instance::configure(const std::string& config, Duration patience)
     listeners = listeners_.size();
   }
   if (listeners != record_.listeners.size()) co_return fail(Code::denied, "the shim's listeners are not its own");
-  if (pool_.take().refill) ask_for_sockets();
+  if (pool_.take().refill) ask_for_sockets(shared_.options.pool_first);
   co_return Result<>{};
 }
 
@@ -248,8 +249,8 @@ bool Instance::reattach(os::Fd control, const os::Packet& hello) {
     }
   }
   attach(std::move(control));
-  static_cast<void>(send(shim::MessageType::welcome, blank()));
-  if (pool_.take().refill) ask_for_sockets();
+  static_cast<void>(send(shim::MessageType::welcome, shim::blank_message()));
+  if (pool_.take().refill) ask_for_sockets(shared_.options.pool_first);
   hello_.open();
   return true;
 }
@@ -315,10 +316,14 @@ Task<void> Instance::kill_group() {
   static_cast<void>(co_await shared_.spawn.act("kill", group_name()));
 }
 
+// The driver does not have it in its books, so it is not told.
 void Instance::bury() {
-  Evidence evidence{exited_ ? exited_ : read_exit_file(instance_dir_), record_.group.oom_kills(),
-                    stopped_for_workspace_, record_.limits};
-  publish(explain_exit(evidence));
+  Evidence evidence{read_exit_file(instance_dir_), record_.group.oom_kills(), false, record_.limits};
+  ExitInfo info = explain_exit(evidence);
+  if (!info.at) info.at = shared_.clock.now();
+  pool_.close();
+  std::lock_guard lock(mutex_);
+  end_ = info;
 }
 
 // Pid 1 is dead, so the kernel has killed everything else before: the group is empty.
@@ -378,131 +383,18 @@ void Instance::on_exit(std::function<void(const ExitInfo&)> callback) {
   if (known) callback(*known);
 }
 
+std::optional<ExitInfo> Instance::outcome() const {
+  std::lock_guard lock(mutex_);
+  return detached_ && !end_ ? ExitInfo{} : end_;
+}
+
 Task<ExitInfo> Instance::wait_exit() {
   auto self = shared_from_this();
   for (;;) {
     auto seen = ended_.ticket();
-    if (auto end = exited()) co_return *end;
+    if (auto end = outcome()) co_return *end;
     co_await ended_.wait(seen, shared_.clock.steady() + std::chrono::hours(1));
   }
-}
-
-// Verbs -----------------------------------------------------------------------------------------------
-
-Task<Result<>> Instance::signal(int number, SignalTarget target) {
-  co_return co_await shared_.on_thread(do_signal(number, target));
-}
-
-Task<Result<>> Instance::do_signal(int number, SignalTarget target) {
-  auto self = shared_from_this();
-  if (exited()) co_return std::unexpected(gone());
-  shim::Message message = blank();
-  message.signal = {number, target == SignalTarget::main ? shim::Target::main : shim::Target::everything};
-  co_return send(shim::MessageType::signal, message);
-}
-
-Task<ExitInfo> Instance::stop(Duration grace) { co_return co_await shared_.on_thread(do_stop(grace)); }
-
-Task<ExitInfo> Instance::do_stop(Duration grace) {
-  auto self = shared_from_this();
-  if (paused_) static_cast<void>(co_await do_resume());
-  auto seen = ended_.ticket();
-  if (auto end = exited()) co_return *end;
-  using std::chrono::milliseconds;
-  shim::Message message = blank();
-  message.grace_ms = static_cast<uint32_t>(std::chrono::ceil<milliseconds>(grace) / milliseconds(1));
-  // The shim keeps the time: the grace holds also when the daemon dies meanwhile.
-  auto asked = send(shim::MessageType::stop, message);
-  SteadyTime deadline = shared_.clock.steady() + (asked ? grace + stop_slack : Duration{});
-  for (;;) {
-    bool woken = co_await ended_.wait(seen, deadline);
-    seen = ended_.ticket();
-    if (auto end = exited()) co_return *end;
-    if (woken) continue;
-    kill_now();
-    deadline = shared_.clock.steady() + kill_again;
-  }
-}
-
-Task<Result<>> Instance::pause() { co_return co_await shared_.on_thread(do_pause()); }
-
-Task<Result<>> Instance::do_pause() {
-  auto self = shared_from_this();
-  if (exited()) co_return std::unexpected(gone());
-  if (paused_) co_return Result<>{};
-  if (record_.achieved.pause != Grade::enforced) {
-    GANTRY_CO_TRY_VOID(co_await do_signal(SIGSTOP, SignalTarget::everything));
-    // The shim answers in order: with the answer, the signal was sent.
-    co_await ask_usage();
-    paused_ = true;
-    co_return Result<>{};
-  }
-  paused_ = true;
-  auto frozen = co_await shared_.spawn.act("freeze", group_name());
-  SteadyTime deadline = shared_.clock.steady() + freeze_patience;
-  while (frozen && !record_.group.frozen().value_or(false)) {
-    if (shared_.clock.steady() > deadline)
-      frozen = fail(Code::timeout, "freeze: not done within {}", format_duration(freeze_patience));
-    else
-      co_await sleep_for(poll_interval);
-  }
-  if (!frozen) static_cast<void>(co_await do_resume());
-  co_return frozen;
-}
-
-Task<void> Instance::thaw_to_reattach() {
-  auto self = shared_from_this();
-  paused_ = record_.achieved.pause == Grade::enforced && record_.group.frozen().value_or(false);
-  if (paused_) static_cast<void>(co_await shared_.spawn.act("thaw", group_name()));
-}
-
-Task<void> Instance::freeze_again() {
-  auto self = shared_from_this();
-  if (paused_) static_cast<void>(co_await shared_.spawn.act("freeze", group_name()));
-}
-
-Task<Result<>> Instance::resume() { co_return co_await shared_.on_thread(do_resume()); }
-
-Task<Result<>> Instance::do_resume() {
-  auto self = shared_from_this();
-  if (exited()) co_return std::unexpected(gone());
-  if (!paused_) co_return Result<>{};
-  Result<> done;
-  if (record_.achieved.pause != Grade::enforced)
-    done = co_await do_signal(SIGCONT, SignalTarget::everything);
-  else
-    done = co_await shared_.spawn.act("thaw", group_name());
-  if (done) paused_ = false;
-  co_return done;
-}
-
-// One question at a time; whoever asks meanwhile gets the last answer.
-Task<void> Instance::ask_usage() {
-  if (usage_gate_ || !send(shim::MessageType::want_usage, blank())) co_return;
-  auto gate = usage_gate_ = std::make_shared<Gate>(shared_.executor);
-  co_await gate->wait(usage_patience);
-  usage_gate_.reset();
-}
-
-Task<Result<Stats>> Instance::stats() { co_return co_await shared_.on_thread(do_stats()); }
-
-Task<Result<Stats>> Instance::do_stats() {
-  auto self = shared_from_this();
-  if (exited()) co_return std::unexpected(gone());
-  const os::Cgroup& group = record_.group;
-  Stats stats;
-  stats.memory = group.memory_used();
-  stats.cpu_time = group.cpu_used();
-  stats.pids = group.pids_used();
-  stats.oom_kills = group.oom_kills();
-  stats.workspace = shared_.usage.last(record_.id);
-  bool complete = !group.abilities.memory.empty() && !group.abilities.pids.empty();
-  if (complete || paused_) co_return stats;
-  co_await ask_usage();
-  if (group.abilities.memory.empty()) stats.memory = {usage_.rss_bytes};
-  if (group.abilities.pids.empty()) stats.pids = usage_.pids;
-  if (stats.cpu_time == Duration{}) stats.cpu_time = std::chrono::microseconds(usage_.cpu_us);
-  co_return stats;
 }
 
 }  // namespace gantry::sandbox::bubblewrap

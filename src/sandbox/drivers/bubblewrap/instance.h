@@ -80,7 +80,7 @@ class Instance final : public Sandbox, public std::enable_shared_from_this<Insta
   void bury();
   /// Kills everything now; the end is reported as always.
   void kill_now();
-  /// Lets go without ending it.
+  /// Lets go without ending it: who waits for anything of it goes on.
   void detach();
   /// A frozen shim cannot come back: lets it run for that moment.
   Task<void> thaw_to_reattach();
@@ -93,13 +93,15 @@ class Instance final : public Sandbox, public std::enable_shared_from_this<Insta
   void take_sockets(std::vector<os::Fd> fds);
   Result<> check_sockets(std::span<const os::Fd> fds, bool listening) const;
   Result<> send(shim::MessageType type, shim::Message message, std::span<const int> fds = {});
-  void ask_for_sockets();
+  void ask_for_sockets(uint32_t count);
   Task<Result<os::Fd>> wait_for_socket();
 
   Task<void> watch_end(std::shared_ptr<WatchedFd> process);
   Task<void> end();
   Task<void> kill_group();
   void publish(ExitInfo info);
+  /// The end, or `lost` if nobody will see it; nullopt while it is awaited.
+  std::optional<ExitInfo> outcome() const;
   Task<Result<>> do_signal(int number, SignalTarget target);
   Task<ExitInfo> do_stop(Duration grace);
   Task<Result<>> do_pause();
@@ -128,6 +130,7 @@ class Instance final : public Sandbox, public std::enable_shared_from_this<Insta
   mutable std::mutex mutex_;
   std::map<uint16_t, os::Fd> listeners_;                         // guarded by mutex_
   std::optional<ExitInfo> end_;                                  // guarded by mutex_
+  bool detached_ = false;                                        // guarded by mutex_
   std::vector<std::function<void(const ExitInfo&)>> callbacks_;  // guarded by mutex_
   Notifier ended_;
 };

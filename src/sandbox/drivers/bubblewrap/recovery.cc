@@ -45,8 +45,7 @@ Task<void> BubblewrapDriver::accept_shims(std::shared_ptr<WatchedFd> listener) {
       continue;
     }
     if (!*connection) continue;
-    if (greeting_ >= most_greeting) continue;  // closed; a shim tries again
-    ++greeting_;
+    if (greeting_.size() >= most_greeting) continue;  // closed; a shim tries again
     tasks_.spawn(loop_.get_executor(), welcome(*std::move(*connection)));
   }
 }
@@ -54,6 +53,7 @@ Task<void> BubblewrapDriver::accept_shims(std::shared_ptr<WatchedFd> listener) {
 Task<void> BubblewrapDriver::welcome(os::Fd connection) {
   auto peer = os::peer_credentials(connection);
   auto socket = std::make_shared<WatchedFd>(loop_.get_executor(), std::move(connection));
+  greeting_.insert(socket);
   asio::steady_timer timer(loop_);
   timer.expires_after(hello_patience);
   timer.async_wait([weak = std::weak_ptr(socket)](boost::system::error_code error) {
@@ -61,7 +61,7 @@ Task<void> BubblewrapDriver::welcome(os::Fd connection) {
   });
   bool readable = co_await socket->readable();
   timer.cancel();
-  --greeting_;
+  greeting_.erase(socket);
   os::Packet packet;
   if (!readable || !peer || os::receive_packet(socket->fd(), sizeof(shim::Message), packet) != os::Arrival::packet)
     co_return;
@@ -74,8 +74,7 @@ Task<void> BubblewrapDriver::welcome(os::Fd connection) {
   auto found = instances_.find(InstanceId(bytes));
   if (found == instances_.end()) {
     if (!everybody_is_known_) co_return;  // nobody asked for it yet: it tries again
-    shim::Message farewell;
-    std::memset(&farewell, 0, sizeof farewell);
+    shim::Message farewell = shim::blank_message();
     farewell.version = shim::protocol_version;
     farewell.type = shim::MessageType::kill;
     // SAFETY: Message is trivially copyable.
@@ -96,7 +95,7 @@ std::optional<Recovered::Dead> BubblewrapDriver::adopt(const Known& known, std::
   auto instance = std::make_shared<Instance>(*shared_, same_record ? *record : last, known.instance_dir);
   if (same_record && instance->open_process()) {
     instance->watch();
-    uids_.insert(record->achieved.uid);
+    claim_uid(record->achieved.uid, record->workspace);
     instances_.emplace(known.id, instance);
     waiting.push_back(instance);
     return std::nullopt;
@@ -129,6 +128,7 @@ Task<Recovered> BubblewrapDriver::do_recover(std::vector<Known> known, Duration 
       recovered.attached.push_back(instance);
       continue;
     }
+    if (closed_) break;  // let go, not given up
     instance->kill_now();
     ExitInfo exit = co_await instance->wait_exit();
     recovered.dead.push_back({instance->id(), exit});
