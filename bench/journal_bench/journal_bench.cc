@@ -67,14 +67,19 @@ class CountFold final : public Fold {
 double cpu_seconds() {
   rusage usage{};
   ::getrusage(RUSAGE_SELF, &usage);
-  auto seconds = [](const timeval& time) { return static_cast<double>(time.tv_sec) + 1e-6 * static_cast<double>(time.tv_usec); };
+  auto seconds = [](const timeval& time) {
+    return static_cast<double>(time.tv_sec) + 1e-6 * static_cast<double>(time.tv_usec);
+  };
   return seconds(usage.ru_utime) + seconds(usage.ru_stime);
 }
 
 double milliseconds(Duration duration) { return std::chrono::duration<double, std::milli>(duration).count(); }
 
 Entry make_entry() {
-  return {.kind = bench_kind, .scope = Scope::standard(), .head = std::string(200, 'h'), .body = std::string(payload_size - 200, 'b')};
+  return {.kind = bench_kind,
+          .scope = Scope::standard(),
+          .head = std::string(200, 'h'),
+          .body = std::string(payload_size - 200, 'b')};
 }
 
 void require(const Result<void>& result) {
@@ -185,10 +190,11 @@ RecoveryFigures measure_recovery(const Settings& settings) {
 }
 
 void print(const std::vector<AppendFigures>& appends, const RecoveryFigures& recovery) {
-  fmt::print("{:>8} {:>12} {:>12} {:>9} {:>9} {:>9}\n", "writers", "records/s", "CPU us/rec", "p50 us", "p99 us", "group");
+  fmt::print("{:>8} {:>12} {:>12} {:>9} {:>9} {:>9}\n", "writers", "records/s", "CPU us/rec", "p50 us", "p99 us",
+             "group");
   for (const AppendFigures& one : appends)
-    fmt::print("{:>8} {:>12.0f} {:>12.2f} {:>9.0f} {:>9.0f} {:>9.1f}\n", one.writers, one.per_second, one.cpu_us, one.p50_us,
-               one.p99_us, one.group);
+    fmt::print("{:>8} {:>12.0f} {:>12.2f} {:>9.0f} {:>9.0f} {:>9.1f}\n", one.writers, one.per_second, one.cpu_us,
+               one.p50_us, one.p99_us, one.group);
   fmt::print("ready again with {} records: {:.1f} ms with a checkpoint, {:.0f} ms without\n", recovery.records,
              recovery.with_checkpoint_ms, recovery.without_checkpoint_ms);
 }
@@ -197,11 +203,15 @@ std::string to_json(const std::vector<AppendFigures>& appends, const RecoveryFig
   std::string out = "{\"appends\": [";
   for (const AppendFigures& one : appends)
     out += fmt::format(
-        "{}{{\"writers\": {}, \"records_per_second\": {:.0f}, \"cpu_us\": {:.3f}, \"p50_us\": {:.0f}, \"p99_us\": {:.0f}, "
+        "{}{{\"writers\": {}, \"records_per_second\": {:.0f}, \"cpu_us\": {:.3f}, \"p50_us\": {:.0f}, \"p99_us\": "
+        "{:.0f}, "
         "\"group\": {:.1f}}}",
-        &one == &appends.front() ? "" : ", ", one.writers, one.per_second, one.cpu_us, one.p50_us, one.p99_us, one.group);
-  return out + fmt::format("], \"recovery\": {{\"records\": {}, \"with_checkpoint_ms\": {:.2f}, \"without_checkpoint_ms\": {:.1f}}}}}\n",
-                           recovery.records, recovery.with_checkpoint_ms, recovery.without_checkpoint_ms);
+        &one == &appends.front() ? "" : ", ", one.writers, one.per_second, one.cpu_us, one.p50_us, one.p99_us,
+        one.group);
+  return out + fmt::format(
+                   "], \"recovery\": {{\"records\": {}, \"with_checkpoint_ms\": {:.2f}, \"without_checkpoint_ms\": "
+                   "{:.1f}}}}}\n",
+                   recovery.records, recovery.with_checkpoint_ms, recovery.without_checkpoint_ms);
 }
 
 int run(const std::vector<std::string>& arguments) {
