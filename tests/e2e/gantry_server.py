@@ -279,10 +279,13 @@ class GantryServer:
             kill_process(program)
 
     def agent_log(self, name):
-        """What worker.py wrote down: [[word, key, attempt, request id], …]."""
-        reply = self.call(name, "/log", headers={"Prefer": "wait=30"})
-        assert reply.status == 200, reply
-        return reply.json()
+        """What worker.py wrote down: [[word, key, attempt, request id], …]. Asked again if its instance dies meanwhile."""
+
+        def log():
+            reply = self.call(name, "/log", headers={"Prefer": "wait=30"})
+            return reply.status == 200 and reply
+
+        return wait_for(log, 60, f"{name} shows its log").json()
 
     # ---- Requests.
 

@@ -102,7 +102,6 @@ def test_a_request_of_60_seconds_is_executed_once(server):
 # ---- A.5: the agent dies in the middle.
 
 
-@pytest.mark.xfail(reason="a call that is not journaled may meet the instance that dies")
 @pytest.mark.parametrize("program", ["worker.py"])
 def test_a_request_whose_agent_is_killed_is_delivered_again_and_its_caller_answered(server, pool, program):
     server.deploy("bot", program)

@@ -1,5 +1,4 @@
 """Verbs, rollouts, crashes and re-attachment: what runs is what was asked for, and no request pays for it."""
-import pytest
 import itertools
 import json
 import os
@@ -41,10 +40,11 @@ class Stream:
 
 
 def self_of(server, agent):
-    return server.call(agent, "/self", headers={"Prefer": "wait=30"}).json()
+    """What the program says of itself; a call that is not journaled may meet an instance that dies, and is made again."""
+    reply = wait_for(lambda: (got := server.call(agent, "/self", headers={"Prefer": "wait=30"})).status == 200 and got, 30, f"{agent} answers")
+    return reply.json()
 
 
-@pytest.mark.xfail(reason="a call right after the restart may meet an instance that is not attached yet")
 def test_the_program_survives_sigkill_of_the_server(server):
     server.deploy("bot")
     for key in "abc":
@@ -133,7 +133,6 @@ def test_scale_spreads_the_load_and_shrinks_again(server, pool):
     assert reply.status == 404
 
 
-@pytest.mark.xfail(reason="a rollout may use up the attempts of a request whose old instance ends")
 def test_a_rollout_under_load_loses_nothing(server):
     server.deploy("bot", env={"VERSION": "1"}, replicas=2)
     with Stream(server, "bot") as one, Stream(server, "bot") as two:
@@ -151,15 +150,13 @@ def test_a_rollout_under_load_loses_nothing(server):
     assert server.deploy("bot", env={"VERSION": "3"}, replicas=2)["result"] == "unchanged"
 
 
-@pytest.mark.xfail(reason="a request may reach the revision that does not start")
 def test_a_broken_revision_does_not_replace_the_one_that_works(server):
     server.deploy("bot", env={"VERSION": "1"})
     before = self_of(server, "bot")
     server.deploy("bot", wait=False, env={"VERSION": "2", "REFUSE_TO_START": "9"})
-    wait_for(lambda: server.agent("bot")["reason"], 30, "somebody says why")
+    wait_for(lambda: "exit 9" in server.agent("bot")["reason"], 30, "the agent says why")
     assert server.call("bot", "/do/a", "POST").status == 200
     assert self_of(server, "bot")["born"] == before["born"]
-    assert "exit 9" in str(server.agent("bot"))
 
 
 def test_a_crash_loop_is_told_with_its_reason(server):
