@@ -189,7 +189,7 @@ import signal, sys, time
 def end(*_): print('ending'); sys.exit(3)
 signal.signal(signal.SIGTERM, end)
 print('ready')
-while True: time.sleep(60)
+while True: time.sleep(0.05)  # python looks at signals between two calls: one long sleep could begin behind the look
 )");
   auto box = host.start(spec);
   ASSERT_TRUE(host.wait_for_output(spec, "ready"));

@@ -17,7 +17,6 @@ struct FakeWorld {
   std::map<uint16_t, uint16_t> ports;
   std::deque<Error> failures;
   std::deque<ExitInfo> short_lives;
-  std::vector<std::shared_ptr<FakeSandbox>> sandboxes;
 };
 
 namespace {
@@ -163,7 +162,8 @@ void FakeSandbox::set_listening(Listening listening) {
   listening_ = listening;
 }
 
-FakeDriver::FakeDriver(Clock& clock) : world_(std::make_shared<FakeWorld>(clock)) {}
+FakeDriver::FakeDriver(Clock& clock)
+    : world_(std::make_shared<FakeWorld>(clock)), sandboxes_(std::make_shared<Sandboxes>()) {}
 
 Task<Result<Probe>> FakeDriver::probe() { co_return Probe{.achieved = pretend(Spec{}), .version = "fake"}; }
 
@@ -177,15 +177,15 @@ Task<Result<std::shared_ptr<Sandbox>>> FakeDriver::start(Spec spec) {
       world_->failures.pop_front();
       co_return std::unexpected(std::move(error));
     }
-    for (const auto& other : world_->sandboxes)
+    for (const auto& other : *sandboxes_)
       if (other->id() == spec.id && !other->exited()) co_return fail(Code::conflict, "the instance runs already");
     if (!world_->short_lives.empty()) {
       short_life = world_->short_lives.front();
       world_->short_lives.pop_front();
     }
-    auto pid = static_cast<pid_t>(first_pid + static_cast<pid_t>(world_->sandboxes.size()));
+    auto pid = static_cast<pid_t>(first_pid + static_cast<pid_t>(sandboxes_->size()));
     sandbox = std::make_shared<FakeSandbox>(world_, std::move(spec), pid);
-    world_->sandboxes.push_back(sandbox);
+    sandboxes_->push_back(sandbox);
   }
   if (short_life) sandbox->end(*short_life);
   co_return sandbox;
@@ -195,8 +195,8 @@ Task<Recovered> FakeDriver::recover(std::vector<Known> known, Duration) {
   Recovered recovered;
   std::lock_guard lock(world_->mutex);
   for (const Known& one : known) {
-    auto last = std::ranges::find(world_->sandboxes.rbegin(), world_->sandboxes.rend(), one.id, &FakeSandbox::id);
-    if (last == world_->sandboxes.rend())
+    auto last = std::ranges::find(sandboxes_->rbegin(), sandboxes_->rend(), one.id, &FakeSandbox::id);
+    if (last == sandboxes_->rend())
       recovered.dead.push_back({one.id, {}});
     else if (auto end = (*last)->exited())
       recovered.dead.push_back({one.id, *end});
@@ -231,14 +231,14 @@ void FakeDriver::end_next_start(ExitInfo info) {
 std::vector<std::shared_ptr<FakeSandbox>> FakeDriver::running() const {
   std::lock_guard lock(world_->mutex);
   std::vector<std::shared_ptr<FakeSandbox>> alive;
-  for (const auto& sandbox : world_->sandboxes)
+  for (const auto& sandbox : *sandboxes_)
     if (!sandbox->exited()) alive.push_back(sandbox);
   return alive;
 }
 
 size_t FakeDriver::starts() const {
   std::lock_guard lock(world_->mutex);
-  return world_->sandboxes.size();
+  return sandboxes_->size();
 }
 
 }  // namespace gantry::sandbox

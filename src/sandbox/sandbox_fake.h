@@ -74,7 +74,9 @@ class FakeDriver final : public Driver {
  public:
   explicit FakeDriver(Clock& clock);
   /// The driver of the next life of the daemon: its `recover` finds what this one started.
-  std::unique_ptr<FakeDriver> next_life() const { return std::unique_ptr<FakeDriver>(new FakeDriver(world_)); }
+  std::unique_ptr<FakeDriver> next_life() const {
+    return std::unique_ptr<FakeDriver>(new FakeDriver(world_, sandboxes_));
+  }
 
   std::string_view name() const override { return "fake"; }
   Capabilities capabilities() const override { return {.pause = true, .recover = true}; }
@@ -96,8 +98,13 @@ class FakeDriver final : public Driver {
   size_t starts() const;
 
  private:
-  explicit FakeDriver(std::shared_ptr<FakeWorld> world) : world_(std::move(world)) {}
+  /// Guarded by the world's mutex, and apart from it: sandboxes point to their world, and nothing in there back to
+  /// them.
+  using Sandboxes = std::vector<std::shared_ptr<FakeSandbox>>;
+  FakeDriver(std::shared_ptr<FakeWorld> world, std::shared_ptr<Sandboxes> sandboxes)
+      : world_(std::move(world)), sandboxes_(std::move(sandboxes)) {}
   const std::shared_ptr<FakeWorld> world_;
+  const std::shared_ptr<Sandboxes> sandboxes_;
 };
 
 }  // namespace gantry::sandbox

@@ -15,9 +15,7 @@ class CursorReader final : public Reader {
  public:
   CursorReader(const Catalog& catalog, DurablePoint& durable, uint64_t from_seq)
       : durable_(durable), cursor_(catalog, std::max<uint64_t>(from_seq, 1)) {}
-  Result<std::span<const Record>> next(size_t limit) override {
-    return cursor_.next(limit, durable_.seq());
-  }
+  Result<std::span<const Record>> next(size_t limit) override { return cursor_.next(limit, durable_.seq()); }
   bool wait(Duration patience) override { return durable_.wait(cursor_.seq(), patience); }
 
  private:
