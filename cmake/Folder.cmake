@@ -1,5 +1,7 @@
 # Precompiled headers, parsed once: of the folders that know Asio and of those that do not (its headers bring initializers
 # that need the library), each for the product and for its tests. Nothing of ours is in them.
+# Without dates in them two checkouts, and a checkout before and after an upgrade, make the same ones: ccache can share.
+list(APPEND CMAKE_CXX_COMPILE_OPTIONS_CREATE_PCH -Xclang -fno-pch-timestamp)
 function(gantry_precompiled name header)
   set(source ${CMAKE_BINARY_DIR}/${name}.cc)
   file(GENERATE OUTPUT ${source} CONTENT "")
