@@ -1,7 +1,7 @@
 #include "base/clock.h"
 
+#include <sys/mman.h>
 #include <sys/random.h>
-#include <unistd.h>
 
 #include <algorithm>
 #include <cerrno>
@@ -12,39 +12,54 @@
 namespace gantry {
 namespace {
 
-// Bytes of getrandom(2) in 4 KiB portions: one system call for about 400 ids.
-struct RandomBuffer {
-  uint8_t bytes[4096];
-  size_t used = sizeof bytes;
-  pid_t owner = 0;
+// Bytes of getrandom(2) in portions of a page: one system call for about 250 ids. The page is wiped in the child of a
+// fork (MADV_WIPEONFORK), so that parent and child never make the same ids and keys; what counts is in it.
+class RandomBuffer {
+ public:
+  RandomBuffer() : page_(static_cast<Page*>(map_page())) {}
+  RandomBuffer(const RandomBuffer&) = delete;
+  RandomBuffer& operator=(const RandomBuffer&) = delete;
+  ~RandomBuffer() { ::munmap(page_, sizeof(Page)); }
 
   void take(std::span<uint8_t> out) {
-    // A fork copies the buffer: parent and child would make the same ids and keys.
-    if (pid_t self = ::getpid(); self != owner) {
-      owner = self;
-      used = sizeof bytes;
-    }
     while (!out.empty()) {
-      if (used == sizeof bytes) refill();
-      size_t part = std::min(out.size(), sizeof bytes - used);
-      std::memcpy(out.data(), bytes + used, part);
+      if (page_->left == 0) refill();
+      const size_t part = std::min<size_t>(out.size(), page_->left);
+      uint8_t* from = page_->bytes + sizeof page_->bytes - page_->left;
+      std::memcpy(out.data(), from, part);
       // A byte that was handed out is not kept: a later memory disclosure cannot reveal it.
-      std::memset(bytes + used, 0, part);
-      used += part;
+      std::memset(from, 0, part);
+      page_->left -= part;
       out = out.subspan(part);
     }
   }
 
+ private:
+  struct Page {
+    uint64_t left;  // bytes that were not handed out; zero in a new page and in a wiped one
+    uint8_t bytes[4096 - sizeof(uint64_t)];
+  };
+  static_assert(sizeof(Page) == 4096);
+
+  static void* map_page() {
+    void* page = ::mmap(nullptr, sizeof(Page), PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS, -1, 0);
+    GANTRY_CHECK(page != MAP_FAILED);
+    GANTRY_CHECK(::madvise(page, sizeof(Page), MADV_WIPEONFORK) == 0);
+    return page;
+  }
+
   void refill() {
     size_t have = 0;
-    while (have < sizeof bytes) {
-      ssize_t got = ::getrandom(bytes + have, sizeof bytes - have, 0);
+    while (have < sizeof page_->bytes) {
+      ssize_t got = ::getrandom(page_->bytes + have, sizeof page_->bytes - have, 0);
       if (got < 0 && errno == EINTR) continue;
       GANTRY_CHECK(got > 0);
       have += static_cast<size_t>(got);
     }
-    used = 0;
+    page_->left = have;
   }
+
+  Page* const page_;
 };
 
 }  // namespace

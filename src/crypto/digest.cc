@@ -11,6 +11,13 @@ struct FreeContext {
   void operator()(EVP_MD_CTX* context) const { EVP_MD_CTX_free(context); }
 };
 
+// Fetched once: EVP_sha256() looks it up again, under a lock, for every digest.
+const EVP_MD* sha256_method() {
+  static const EVP_MD* const method = EVP_MD_fetch(nullptr, "SHA256", nullptr);
+  GANTRY_CHECK(method != nullptr);
+  return method;
+}
+
 }  // namespace
 
 struct Sha256::State {
@@ -21,7 +28,7 @@ struct Sha256::State {
     GANTRY_CHECK(context != nullptr);
     start();
   }
-  void start() { GANTRY_CHECK(EVP_DigestInit_ex(context.get(), EVP_sha256(), nullptr) == 1); }
+  void start() { GANTRY_CHECK(EVP_DigestInit_ex2(context.get(), sha256_method(), nullptr) == 1); }
 };
 
 Sha256::Sha256() : state_(std::make_unique<State>()) {}
@@ -42,11 +49,9 @@ Digest Sha256::finish() {
 }
 
 Digest sha256(std::span<const uint8_t> data) {
-  Digest digest{};
-  unsigned size = 0;
-  GANTRY_CHECK(EVP_Digest(data.data(), data.size(), digest.data(), &size, EVP_sha256(), nullptr) == 1);
-  GANTRY_CHECK(size == digest.size());
-  return digest;
+  thread_local Sha256 hash;  // every call with a key comes through here
+  hash.update(data);
+  return hash.finish();
 }
 
 std::string sha256_hex(std::string_view text) { return hex(sha256(text)); }
