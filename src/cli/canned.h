@@ -82,6 +82,8 @@ inline const std::string request = request_row.substr(0, request_row.rfind('}'))
     {"attempt":2,"instance":"ins_01JD4Y9Q2V6X8Z0A1B2C3D4E5H","started_at":"2026-11-20T18:12:07.000Z",
      "ended_at":"2026-11-20T18:12:07.250Z","outcome":"completed","detail":null}]})json";
 
+inline const std::string cancelled =
+    R"({"id":"req_01JD4YB0M2P4R6T8V0X1Y2Z3A4","agent":"bot","status":"cancelled","reason":"cancelled by root"})";
 inline const std::string replayed =
     R"({"request_id":"req_01JD4YC0M2P4R6T8V0X1Y2Z3A4","status":"pending","replay_of":"req_01JD4YB0M2P4R6T8V0X1Y2Z3A4"})";
 

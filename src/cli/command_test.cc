@@ -36,6 +36,7 @@ class Commands : public testing::Test {
     api.on("GET /v1/requests", {200, canned::requests});
     api.on("GET /v1/requests/req_1", {200, canned::request});
     api.on("POST /v1/requests/req_1/replay", {202, canned::replayed});
+    api.on("POST /v1/requests/req_1/cancel", {200, canned::cancelled});
     api.on("GET /v1/requests/req_01JD4YC0M2P4R6T8V0X1Y2Z3A4", {200, canned::request});
     api.on("POST /agent/bot/ask", {200,
                                    R"({"answer":42})",
@@ -72,6 +73,7 @@ TEST_F(Commands, EachOnePrintsJsonThatParses) {
            {"requests", "list"},
            {"requests", "show", "req_1"},
            {"requests", "replay", "req_1"},
+           {"requests", "cancel", "req_1"},
            {"requests", "replay", "req_1", "--wait", "5s"},
            {"invoke", "bot", "/ask", "-d", "{}"},
            {"config", "view"},
@@ -111,6 +113,7 @@ TEST_F(Commands, TablesAreAsTheGoldenFilesSay) {
            {"requests-list-wide.txt", {"requests", "list", "-o", "wide"}},
            {"requests-show.txt", {"requests", "show", "req_1"}},
            {"requests-replay.txt", {"requests", "replay", "req_1"}},
+           {"requests-cancel.txt", {"requests", "cancel", "req_1"}},
            {"doctor-storage.txt", {"doctor", "--storage"}},
            {"restart.txt", {"restart", "bot"}},
            {"remove.txt", {"remove", "bot", "--yes"}},
@@ -153,6 +156,7 @@ TEST_F(Commands, CallsCarryTheKeyAndAskForWhatWasMeant) {
            {{"stop", "bot", "--no-wait"}, "POST /v1/agents/bot/stop"},
            {{"requests", "list", "--agent", "bot", "--status", "failed", "-n", "7"},
             "GET /v1/requests?agent=bot&status=failed&limit=7"},
+           {{"requests", "cancel", "req_1"}, "POST /v1/requests/req_1/cancel"},
            {{"stats"}, "GET /v1/stats"},
        }) {
     EXPECT_EQ(terminal.run(words), 0) << terminal.err();

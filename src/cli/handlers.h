@@ -40,6 +40,7 @@ Result<int> run_invoke(Session& session);
 Result<int> run_requests_list(Session& session);
 Result<int> run_requests_show(Session& session);
 Result<int> run_requests_replay(Session& session);
+Result<int> run_requests_cancel(Session& session);
 // commands/config.cc
 Result<int> run_config_view(Session& session);
 Result<int> run_config_get(Session& session);

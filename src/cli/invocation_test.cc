@@ -81,7 +81,7 @@ TEST(CommandLine, MistakesNameTheWordAndTheNearestRightOne) {
            {{"depoly"}, "there is no command 'depoly'", "did you mean `deploy`?"},
            {{"frobnicate"}, "there is no command 'frobnicate'", "gantry help"},
            {{"requests", "lst"}, "there is no command 'requests lst'", "did you mean `list`?"},
-           {{"requests"}, "'gantry requests' needs one of list, ls, show, replay", "gantry help requests"},
+           {{"requests"}, "'gantry requests' needs one of list, ls, show, replay, cancel", "gantry help requests"},
            {{"deploy", "--nmae", "bot"}, "'gantry deploy' has no flag '--nmae'", "did you mean `--name`?"},
            {{"deploy", "--zzzzzzzz=1"}, "'gantry deploy' has no flag '--zzzzzzzz'", "gantry help deploy"},
            {{"list", "--status", "runing"},

@@ -41,7 +41,7 @@ Command requests() {
   return {
       .name = "requests",
       .group = group,
-      .summary = "List, show and replay durable requests",
+      .summary = "List, show, replay and cancel durable requests",
       .description =
           "Every request whose method is persistent is in the journal before the agent sees it, and findable by its id "
           "ever after.",
@@ -63,7 +63,7 @@ Command requests_list() {
                  "STATUS",
                  "only requests in this state",
                  "",
-                 {"pending", "processing", "completed", "failed"}},
+                 {"pending", "processing", "completed", "failed", "cancelled"}},
                 {"--limit", 'n', Value::number, "N", "at most this many", "50"},
                 watch_flag(),
                 interval_flag(),
@@ -111,10 +111,28 @@ Command requests_replay() {
   };
 }
 
+Command requests_cancel() {
+  return {
+      .name = "requests cancel",
+      .group = group,
+      .summary = "Take a request back",
+      .description =
+          "One that waits never runs. One that runs has its connection to the agent closed, and its caller is told "
+          "409; "
+          "what the agent had done by then is done. Cancelling twice is no error.",
+      .arguments = {{.name = "ID", .value = Value::request, .about = "id of the request"}},
+      .flags = {output_flag()},
+      .examples = {{"gantry requests cancel req_01JD0000000000000000000000", "before it runs, or while it does"}},
+      .advice = {{"You want it after all", "gantry requests replay ID"}},
+      .exits = {3, 4, 5, 11},
+      .run = run_requests_cancel,
+  };
+}
+
 }  // namespace
 
 std::vector<Command> request_commands() {
-  return {invoke(), requests(), requests_list(), requests_show(), requests_replay()};
+  return {invoke(), requests(), requests_list(), requests_show(), requests_replay(), requests_cancel()};
 }
 
 }  // namespace gantry::cli

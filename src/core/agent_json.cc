@@ -37,6 +37,7 @@ json::Object persistence_json(const Persistence& persistence) {
   object["enabled"] = persistence.enabled;
   object["methods"] = array_of(persistence.methods);
   object["retry"] = std::move(retry);
+  object["require_key"] = persistence.require_key;
   object["retention"] = format_duration(persistence.retention);
   return object;
 }

@@ -315,6 +315,7 @@ void AgentReader::read_persistence(Fields& fields, AgentSpec& out) {
   if (dialect_ == Dialect::deployment)
     persistence.read_choice("retryPolicy", out.persistence.retry.backoff.policy, policies);
   read_retry(persistence, out.persistence.retry);
+  persistence.read_boolean("require_key", out.persistence.require_key);
   persistence.read_duration("retention", out.persistence.retention, retention_range);
   persistence.finish();
 }

@@ -136,6 +136,8 @@ struct Persistence {
   /// Upper-case method names, sorted, each once.
   std::vector<std::string> methods = {"DELETE", "PATCH", "POST", "PUT"};
   Retry retry;
+  /// Whether a request without an Idempotency-Key is refused.
+  bool require_key = false;
   /// How long finished requests are kept.
   Duration retention = std::chrono::days(30);
   friend bool operator==(const Persistence&, const Persistence&) = default;

@@ -243,7 +243,8 @@ TEST(Canonical, IsOneTextForOneMeaning) {
       canonical_json(small_spec()),
       R"({"apiVersion":"gantry/v1","kind":"Agent","metadata":{"name":"bot"},"spec":{"command":["python3","app.py"],)"
       R"("concurrency":16,"env":{},"grace":"10s","health":{"grace":"30s","interval":"30s","kind":"tcp","retries":3,)"
-      R"("timeout":"5s"},"persistence":{"enabled":true,"methods":["DELETE","PATCH","POST","PUT"],"retention":"30d",)"
+      R"("timeout":"5s"},"persistence":{"enabled":true,"methods":["DELETE","PATCH","POST","PUT"],)"
+      R"("require_key":false,"retention":"30d",)"
       R"("retry":{"cap":"1m","initial":"1s","max":5,"policy":"exponential"}},"port":8000,"public":false,"replicas":1,)"
       R"("resources":{"cpu":"1","memory":"512Mi","pids":128,"tmp":"64Mi","workspace":"1Gi"},"timeout":"5m"}})");
 }
@@ -262,6 +263,7 @@ TEST(Canonical, RoundTripsEveryFieldAndEveryText) {
   spec.persistence = {false,
                       {"POST"},
                       {1, {Backoff::Policy::fixed, std::chrono::milliseconds(1), std::chrono::hours(1)}},
+                      true,
                       std::chrono::days(3650)};
   spec.concurrency = 1;
   spec.timeout = std::chrono::milliseconds(12'345);

@@ -17,6 +17,8 @@ void add_member(std::string& out, std::string_view name, std::string_view text) 
 
 int status_of(const Error& error) {
   switch (error.id()) {
+    case ErrorId::GR0407:
+      return 422;
     case ErrorId::GR0603:
       return 431;
     case ErrorId::GR0604:
@@ -58,7 +60,7 @@ Task<Result<void>> respond_error(Exchange& exchange, Error error, std::string re
   std::string body = problem_json(error, request_id, members);
   std::vector<Header> headers = {{"Content-Type", "application/problem+json"}};
   if (!request_id.empty()) headers.push_back({"Gantry-Request-Id", request_id});
-  if (status == 503 || status == 429) headers.push_back({"Retry-After", "1"});
+  if (status == 503 || status == 429 || error.id() == ErrorId::GR0408) headers.push_back({"Retry-After", "1"});
   if (status == 401) headers.push_back({"WWW-Authenticate", "Bearer"});
   co_return co_await exchange.respond(status, headers, body);
 }

@@ -36,6 +36,16 @@ void Attempts::interrupt_all() {
   for (Attempt* attempt : all_) attempt->interrupt();
 }
 
+void Attempts::cancel(const RequestId& id) {
+  for (Attempt* attempt : all_)
+    if (attempt->id() == id) attempt->cancel();
+}
+
+void Attempt::cancel() {
+  cancelled_ = true;
+  interrupt();
+}
+
 void Attempt::interrupt() {
   if (answered_) return;
   interrupted_ = true;
@@ -43,6 +53,7 @@ void Attempt::interrupt() {
 }
 
 Task<bool> Attempt::run(Outgoing outgoing) {
+  id_ = outgoing.id;
   id_text_ = outgoing.id.to_string();
   record_.number = outgoing.number;
   connection_ = parts_.pool.take(key_);

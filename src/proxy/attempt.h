@@ -35,6 +35,8 @@ class Attempts {
   void remove(Attempt& attempt) { all_.erase(&attempt); }
   /// Interrupts those under way and all that begin later.
   void interrupt_all();
+  /// Ends the delivery of a request that was cancelled, if it is here.
+  void cancel(const RequestId& id);
   bool interrupted() const { return interrupted_; }
 
  private:
@@ -77,6 +79,10 @@ class Attempt {
   void finish();
   /// Ends the delivery with `Outcome::interrupted`.
   void interrupt();
+  /// The request was cancelled: ends the delivery, whose outcome no longer counts.
+  void cancel();
+  bool cancelled() const { return cancelled_; }
+  const RequestId& id() const { return id_; }
 
  private:
   Task<bool> exchange_once(Outgoing outgoing);
@@ -102,6 +108,8 @@ class Attempt {
   bool fresh_ = false;
   bool answered_ = false;
   bool interrupted_ = false;
+  bool cancelled_ = false;
+  RequestId id_;
   std::string id_text_;
   requests::Outcome outcome_ = requests::Outcome::running;
   std::string detail_;

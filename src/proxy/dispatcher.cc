@@ -70,6 +70,18 @@ Result<std::shared_ptr<Waiter>> Dispatcher::enlist_passing(const std::shared_ptr
   return waiter;
 }
 
+void Dispatcher::wake(const AgentId& agent, const RequestId& id) {
+  std::shared_ptr<Waiter> waiter;
+  {
+    std::lock_guard lock(mutex_);
+    auto found = agents_.find(agent);
+    if (found == agents_.end()) return;
+    auto caller = found->second.callers.find(id);
+    if (caller != found->second.callers.end()) waiter = caller->second;
+  }
+  if (waiter) waiter->wake();
+}
+
 std::optional<Waiter::Grant> Dispatcher::leave(const std::shared_ptr<agents::Route>& route,
                                                const std::shared_ptr<Waiter>& waiter, std::optional<RequestId> id) {
   std::lock_guard lock(mutex_);

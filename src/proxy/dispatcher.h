@@ -61,6 +61,9 @@ class Dispatcher final : public requests::QueueListener, public agents::Listener
   std::optional<Waiter::Grant> leave(const std::shared_ptr<agents::Route>& route, const std::shared_ptr<Waiter>& waiter,
                                      std::optional<RequestId> id);
 
+  /// Ends the wait of a caller whose request was cancelled.
+  void wake(const AgentId& agent, const RequestId& id);
+
   // requests::QueueListener
   void queued(const requests::AgentKey& agent) override;
   // agents::Listener

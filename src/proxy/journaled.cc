@@ -20,6 +20,15 @@ Task<void> Proxy::State::journaled(net::Exchange& exchange, Call call, std::shar
   inbound.spec = route->spec();
   inbound.call = std::move(call);
   inbound.preference = parse_preference(head.headers, options_.longest_wait);
+  auto asked = parse_asked(head.headers, parts_.clock.now());
+  if (asked && !asked->key && inbound.spec->persistence.require_key)
+    asked = std::unexpected(Error(ErrorId::GR0409, fmt::format("agent '{}' wants an Idempotency-Key", route->name()))
+                                .with_hint("send a new one with each new request, and the same one to repeat it"));
+  if (!asked) {
+    co_await net::respond_error(exchange, asked.error());
+    co_return;
+  }
+  inbound.asked = std::move(*asked);
   inbound.method = head.method;
   inbound.framing = head.framing.kind;
   inbound.headers = passable(head.headers, net::Direction::request, inbound.call.authorization);
@@ -31,22 +40,26 @@ Task<void> Proxy::State::journaled(net::Exchange& exchange, Call call, std::shar
     co_await net::respond_error(exchange, taken.error(), inbound.id_text);
     co_return;
   }
+  if (inbound.asked.key && !co_await claim_key(exchange, inbound)) co_return;
   // Who comes while others wait lines up behind them, even if a slot is free in this moment. Who does not want to wait
-  // at all leaves the delivery to the dispatcher.
+  // at all leaves the delivery to the dispatcher, and so does who wants it later.
   std::optional<agents::Lease> lease;
-  if (!inbound.preference.respond_async && !parts_.requests.has_waiting(route->agent()))
-    lease = route->try_acquire(agents::OnNone::give_up);
+  const bool at_once = !inbound.preference.respond_async && inbound.asked.not_before == Time{};
+  if (at_once && !parts_.requests.has_waiting(route->agent())) lease = route->try_acquire(agents::OnNone::give_up);
   std::shared_ptr<Waiter> waiter;
   if (!lease && patience_of(inbound) > Duration{}) {
     // On the line before the request is accepted: the dispatcher may see it at once.
     auto enlisted = dispatcher_.enlist(route, inbound.id);
     if (!enlisted) {
+      release_key(inbound);
       co_await net::respond_error(exchange, enlisted.error(), inbound.id_text);
       co_return;
     }
     waiter = *enlisted;
   }
-  if (auto accepted = co_await accept(inbound, lease); !accepted) {
+  auto accepted = co_await accept(inbound, lease);
+  release_key(inbound);
+  if (!accepted) {
     if (waiter) dispatcher_.leave(route, waiter, inbound.id);
     co_await net::respond_error(exchange, accepted.error(), inbound.id_text);
     co_return;
@@ -81,15 +94,25 @@ Task<Result<void>> Proxy::State::accept(const Inbound& inbound, const std::optio
   record.framing = inbound.framing;
   record.body = inbound.body;
   if (lease) record.first_instance = lease->target().instance();
+  record.conditions.not_before = inbound.asked.not_before;
+  if (inbound.asked.key) {
+    record.conditions.key = *inbound.asked.key;
+    record.conditions.fingerprint = inbound.fingerprint;
+  }
   std::string body = inbound.body.blob ? std::string{} : inbound.inline_body;
   co_return co_await parts_.requests.accept(
       {.id = inbound.id, .scope = inbound.call.scope, .record = std::move(record), .inline_body = std::move(body)});
+}
+
+void Proxy::State::release_key(const Inbound& inbound) {
+  if (inbound.asked.key) parts_.requests.release_key({inbound.call.scope, inbound.route->agent(), *inbound.asked.key});
 }
 
 // How long the caller waits if the request cannot go out at once.
 Duration Proxy::State::patience_of(const Inbound& inbound) const {
   if (inbound.preference.respond_async) return Duration{};
   if (inbound.preference.wait) return *inbound.preference.wait;
+  if (inbound.asked.not_before != Time{}) return Duration{};
   // A busy agent is a matter of time; one that is not there is not (SPEC section 4, item 2).
   return inbound.route->availability() == agents::Availability::ready ? options_.patience : Duration{};
 }
@@ -134,10 +157,17 @@ Task<void> Proxy::State::carry(net::Exchange& exchange, Inbound& inbound, std::o
     }
     Attempt attempt(attempt_parts(), lease->target(), inbound.spec->timeout, &exchange);
     bool answered = co_await attempt.run(outgoing(inbound, number));
-    if (answered) {
+    if (answered && !attempt.cancelled()) {
       Settled settled = co_await settle_answer(inbound.id, inbound.call.scope, attempt, &exchange);
+      if (settled == Settled::completed && attempt.cancelled()) settled = Settled::cancelled;
       if (settled == Settled::completed) co_await attempt.release();
       attempt.finish();
+      if (settled == Settled::cancelled) co_await tell_cancelled(exchange, inbound, attempt);
+      co_return;
+    }
+    if (attempt.cancelled()) {
+      lease.reset();
+      co_await tell_cancelled(exchange, inbound, attempt);
       co_return;
     }
     // On the line before the failure is recorded: the next turn may come at once.
@@ -166,6 +196,14 @@ Task<void> Proxy::State::carry(net::Exchange& exchange, Inbound& inbound, std::o
   }
 }
 
+// A caller that got a part of the answer sees its connection break.
+Task<void> Proxy::State::tell_cancelled(net::Exchange& exchange, const Inbound& inbound, const Attempt& attempt) {
+  if (attempt.client_began())
+    exchange.abort();
+  else
+    co_await answer_cancelled(exchange, inbound);
+}
+
 // Waits for the turn; nothing if the caller left, the deadline passed, or the request ended otherwise.
 Task<std::optional<Waiter::Grant>> Proxy::State::await_turn(net::Exchange& exchange, const Inbound& inbound,
                                                             std::shared_ptr<Waiter> waiter, SteadyTime deadline) {
@@ -176,6 +214,10 @@ Task<std::optional<Waiter::Grant>> Proxy::State::await_turn(net::Exchange& excha
 
 Task<Result<void>> Proxy::State::answer_pending(net::Exchange& exchange, const Inbound& inbound) {
   auto view = co_await parts_.requests.get(inbound.call.scope, inbound.id);
+  if (view && view->state.status == requests::Status::cancelled) {
+    co_await answer_cancelled(exchange, inbound);
+    co_return Result<void>{};
+  }
   std::string status(view ? requests::to_string(view->state.status) : "pending");
   std::string location = "/v1/requests/" + inbound.id_text;
   std::string body = fmt::format(R"({{"request_id":"{}","status":"{}"}})", inbound.id_text, status);

@@ -79,5 +79,8 @@ void Proxy::start() { state_->start(); }
 void Proxy::close(Duration patience) { state_->close(patience); }
 void Proxy::join() { state_->join(); }
 Task<void> Proxy::handle(net::Exchange& exchange, Call call) { return state_->handle(exchange, std::move(call)); }
+Task<Result<void>> Proxy::cancel(Scope scope, RequestId id, std::string principal) {
+  return state_->cancel(std::move(scope), id, std::move(principal));
+}
 
 }  // namespace gantry::proxy

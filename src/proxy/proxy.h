@@ -91,6 +91,10 @@ class Proxy {
   /// Serves one exchange, to its end.
   Task<void> handle(net::Exchange& exchange, Call call);
 
+  /// Takes a request back: one that waits never runs, one that runs has its connection closed. Its caller is told.
+  /// `not_found`; `conflict` if it has ended. Durable when it returns.
+  Task<Result<void>> cancel(Scope scope, RequestId id, std::string principal);
+
  private:
   class State;
   std::unique_ptr<State> state_;

@@ -33,6 +33,8 @@ Task<Proxy::State::Settled> Proxy::State::settle_answer(RequestId id, Scope scop
                                                         net::Exchange* client) {
   // The common case without the machinery of trying again.
   auto first = co_await parts_.requests.complete(id, scope, attempt.record(), attempt.inline_body());
+  // Cancelled in the moment in which it was answered: that end came first.
+  if (first && parts_.requests.live_status(id) == requests::Status::cancelled) co_return Settled::cancelled;
   if (first) co_return Settled::completed;
   if (client && !client->started()) co_await net::respond_error(*client, first.error(), id.to_string());
   Write write = [this, id, scope, &attempt] {
@@ -68,7 +70,8 @@ Task<Proxy::State::Settled> Proxy::State::settle(RequestId id, Scope scope, std:
 
 Task<bool> Proxy::State::begin(RequestId id, Scope scope, requests::AttemptRecord record) {
   auto begun = co_await parts_.requests.begin_attempt(id, scope, record);
-  co_return begun.has_value();
+  // A request that was cancelled after it was claimed has no attempt: it must not go out.
+  co_return begun.has_value() && parts_.requests.live_status(id) == requests::Status::processing;
 }
 
 // A request that nobody waits for.
@@ -108,6 +111,7 @@ Task<void> Proxy::State::deliver(std::shared_ptr<agents::Route> route, agents::L
                                         .trailers = record.trailers,
                                         .framing = record.framing,
                                         .body = record.body});
+  if (attempt.cancelled()) co_return;
   if (answered) {
     co_await settle_answer(due.id, scope, attempt, nullptr);
     attempt.finish();

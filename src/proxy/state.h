@@ -4,6 +4,7 @@
 #include <atomic>
 #include <functional>
 
+#include "proxy/asked.h"
 #include "proxy/attempt.h"
 #include "proxy/dispatcher.h"
 #include "proxy/prefer.h"
@@ -18,6 +19,8 @@ struct Inbound {
   std::shared_ptr<const core::AgentSpec> spec;
   Call call;
   Preference preference;
+  Asked asked;
+  crypto::Digest fingerprint{};  ///< with a key
   std::string_view method;
   net::Framing::Kind framing = net::Framing::Kind::none;
   std::vector<net::Header> headers;
@@ -55,11 +58,25 @@ class Proxy::State final : public Background {
   Task<std::optional<Waiter::Grant>> await_turn(net::Exchange& exchange, const Inbound& inbound,
                                                 std::shared_ptr<Waiter> waiter, SteadyTime deadline);
   Task<Result<void>> answer_pending(net::Exchange& exchange, const Inbound& inbound);
+  Task<void> tell_cancelled(net::Exchange& exchange, const Inbound& inbound, const Attempt& attempt);
+  void release_key(const Inbound& inbound);
   Duration patience_of(const Inbound& inbound) const;
   Outgoing outgoing(const Inbound& inbound, uint32_t number) const;
 
+  // idempotency.cc
+  /// True if the request is this caller's to accept under its key; else the exchange is answered.
+  Task<bool> claim_key(net::Exchange& exchange, Inbound& inbound);
+  Task<void> answer_again(net::Exchange& exchange, requests::RequestView view, std::string id_text);
+  Task<void> answer_held(net::Exchange& exchange, Inbound& inbound, std::optional<requests::RequestView> holder,
+                         SteadyTime deadline);
+
+  // cancel.cc
+  Task<Result<void>> cancel(Scope scope, RequestId id, std::string principal);
+  Task<void> answer_cancelled(net::Exchange& exchange, const Inbound& inbound);
+  friend class Proxy;
+
   // settle.cc
-  enum class Settled { completed, pending, dead, given_up };
+  enum class Settled { completed, pending, dead, cancelled, given_up };
   Task<Settled> settle(RequestId id, Scope scope, std::shared_ptr<const core::AgentSpec> spec, Attempt& attempt,
                        uint32_t failures);
   using Write = std::function<Task<Result<void>>()>;

@@ -6,7 +6,7 @@ namespace gantry::requests {
 namespace {
 
 // Times are Unix milliseconds, ids 16 bytes, `log` the attempts as encoded by pack_log.
-constexpr std::array<std::string_view, 1> steps{R"sql(
+constexpr std::array<std::string_view, 2> steps{R"sql(
   CREATE TABLE requests (
     accept_seq INTEGER NOT NULL,
     final_seq INTEGER NOT NULL,
@@ -44,18 +44,25 @@ constexpr std::array<std::string_view, 1> steps{R"sql(
     failed INTEGER NOT NULL,
     PRIMARY KEY (scope)
   );
+)sql",
+                                                R"sql(
+  ALTER TABLE requests ADD COLUMN key TEXT;
+  ALTER TABLE requests ADD COLUMN fingerprint BLOB;
+  CREATE INDEX requests_by_key ON requests (scope, agent_id, key) WHERE key IS NOT NULL;
+  ALTER TABLE request_progress ADD COLUMN cancelled INTEGER NOT NULL DEFAULT 0;
 )sql"};
 
 constexpr std::string_view insert_sql =
     "INSERT OR IGNORE INTO requests (accept_seq, final_seq, scope, id, agent_id, agent, method, target, status, "
     "attempts,"
     " failures, response_status, reason, created_at, ended_at, replay_of, accept_segment, accept_offset, accept_size,"
-    " final_segment, final_offset, final_size, request_blob, answer_blob, log)"
-    " VALUES (?, ?, :scope, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)";
+    " final_segment, final_offset, final_size, request_blob, answer_blob, log, key, fingerprint)"
+    " VALUES (?, ?, :scope, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)";
 
 constexpr std::string_view columns =
     "accept_seq, id, agent_id, agent, method, target, status, attempts, failures, response_status, reason, created_at,"
-    " ended_at, replay_of, accept_segment, accept_offset, accept_size, final_segment, final_offset, final_size, log";
+    " ended_at, replay_of, accept_segment, accept_offset, accept_size, final_segment, final_offset, final_size, log,"
+    " key, fingerprint";
 
 // At one end of the scale of scopes there is always this one: it carries the position of the projection.
 Scope home() { return Scope::standard(); }
@@ -124,6 +131,7 @@ RequestView view_of(const store::Row& row, const Scope& scope) {
   view.accepted_at = location(row, 14);
   if (view.state.status == Status::completed) view.final_at = location(row, 17);
   view.state.log = unpack_log(row.blob(20));
+  if (!row.is_null(21)) view.key = row.string(21);
   return view;
 }
 
@@ -132,6 +140,12 @@ Result<> insert(store::Statement& statement, const LiveTable::Finished& finished
   const RequestState& state = view.state;
   journal::Location final_at = view.final_at.value_or(journal::Location{});
   std::string log = pack_log(state.log);
+  std::optional<std::string_view> key;
+  std::optional<std::span<const uint8_t>> fingerprint;
+  if (!view.key.empty()) {
+    key = view.key;
+    fingerprint = finished.fingerprint;
+  }
   auto done = statement.execute({view.accept_seq,
                                  finished.final_seq,
                                  view.id,
@@ -155,9 +169,16 @@ Result<> insert(store::Statement& statement, const LiveTable::Finished& finished
                                  final_at.size,
                                  blob_parameter(finished.request_blob),
                                  blob_parameter(finished.answer_blob),
-                                 crypto::bytes_of(log)});
+                                 crypto::bytes_of(log),
+                                 key,
+                                 fingerprint});
   if (!done) return std::unexpected(std::move(done).error());
   return {};
+}
+
+uint64_t& total_of(Counts& counts, Status status) {
+  if (status == Status::completed) return counts.completed;
+  return status == Status::cancelled ? counts.cancelled : counts.failed;
 }
 
 }  // namespace
@@ -166,19 +187,20 @@ store::Migrations migrations() { return {.component = "requests", .steps = steps
 
 Result<uint64_t> History::reached() {
   auto row = database_.read_blocking(home(), [](store::Session& session) {
-    return session.find<std::array<int64_t, 3>>(
-        "SELECT reached, completed, failed FROM request_progress WHERE scope = :scope", {},
+    return session.find<std::array<int64_t, 4>>(
+        "SELECT reached, completed, failed, cancelled FROM request_progress WHERE scope = :scope", {},
         [](const store::Row& found) {
-          return std::array<int64_t, 3>{found.integer(0), found.integer(1), found.integer(2)};
+          return std::array<int64_t, 4>{found.integer(0), found.integer(1), found.integer(2), found.integer(3)};
         });
   });
   if (!row) return std::unexpected(std::move(row).error());
   if (!*row) return uint64_t{0};
-  const auto& [reached, completed, failed] = **row;
+  const auto& [reached, completed, failed, cancelled] = **row;
   {
     std::lock_guard lock(mutex_);
     totals_.completed = static_cast<uint64_t>(completed);
     totals_.failed = static_cast<uint64_t>(failed);
+    totals_.cancelled = static_cast<uint64_t>(cancelled);
   }
   live_.forget_projected(static_cast<uint64_t>(reached));
   return static_cast<uint64_t>(reached);
@@ -188,7 +210,7 @@ Result<uint64_t> History::project(std::span<const journal::Record> batch) {
   if (batch.empty()) return uint64_t{0};
   std::vector<LiveTable::Finished> ended;
   for (const journal::Record& record : batch) {
-    if (record.kind != request_completed && record.kind != request_failed) continue;
+    if (record.kind != request_completed && record.kind != request_failed && record.kind != request_cancelled) continue;
     auto finished = live_.finished(RequestId(record.entity));
     // A second end of the same request does not count: the fold refused it, too.
     if (finished && finished->final_seq == record.seq) ended.push_back(std::move(*finished));
@@ -199,34 +221,34 @@ Result<uint64_t> History::project(std::span<const journal::Record> batch) {
   if (!written) return written;
   live_.forget_projected(last_seq);
   Counts added;
-  for (const auto& finished : ended)
-    ++(finished.view.state.status == Status::completed ? added.completed : added.failed);
+  for (const auto& finished : ended) ++total_of(added, finished.view.state.status);
   std::lock_guard lock(mutex_);
   totals_.completed += added.completed;
   totals_.failed += added.failed;
+  totals_.cancelled += added.cancelled;
   return written;
 }
 
 Result<uint64_t> History::write(store::Session& session, const std::vector<LiveTable::Finished>& ended,
                                 uint64_t last_seq) {
-  int64_t completed = 0;
-  int64_t failed = 0;
+  Counts added;
   // Runs of one scope share a statement; with one scope that is all of them.
   for (size_t i = 0; i < ended.size();) {
     const Scope& scope = ended[i].view.scope;
     GANTRY_TRY_VOID(session.enter(scope));
     GANTRY_TRY(auto statement, session.prepare(insert_sql));
     for (; i < ended.size() && ended[i].view.scope == scope; ++i) {
-      ++(ended[i].view.state.status == Status::completed ? completed : failed);
+      ++total_of(added, ended[i].view.state.status);
       GANTRY_TRY_VOID(insert(statement, ended[i]));
     }
   }
   GANTRY_TRY_VOID(session.enter(home()));
-  GANTRY_TRY(auto changed, session.execute("INSERT INTO request_progress (scope, reached, completed, failed)"
-                                           " VALUES (:scope, ?, ?, ?) ON CONFLICT (scope) DO UPDATE SET"
+  GANTRY_TRY(auto changed, session.execute("INSERT INTO request_progress (scope, reached, completed, failed, cancelled)"
+                                           " VALUES (:scope, ?, ?, ?, ?) ON CONFLICT (scope) DO UPDATE SET"
                                            " reached = excluded.reached, completed = completed + excluded.completed,"
-                                           " failed = failed + excluded.failed",
-                                           {last_seq, completed, failed}));
+                                           " failed = failed + excluded.failed,"
+                                           " cancelled = cancelled + excluded.cancelled",
+                                           {last_seq, added.completed, added.failed, added.cancelled}));
   static_cast<void>(changed);
   return last_seq;
 }
@@ -250,6 +272,20 @@ Task<Result<std::optional<RequestView>>> History::find(Scope scope, RequestId id
   co_return co_await database_.read(scope, [scope, id](store::Session& session) {
     return session.find<RequestView>(fmt::format("SELECT {} FROM requests WHERE scope = :scope AND id = ?", columns),
                                      {id}, [&](const store::Row& row) { return view_of(row, scope); });
+  });
+}
+
+Task<Result<std::optional<KeyHolder>>> History::find_key(KeyName name) {
+  co_return co_await database_.read(name.scope, [name](store::Session& session) {
+    return session.find<KeyHolder>(
+        fmt::format("SELECT {} FROM requests WHERE scope = :scope AND agent_id = ? AND key = ?", columns),
+        {name.agent, name.key}, [&](const store::Row& row) {
+          KeyHolder holder{view_of(row, name.scope), {}};
+          auto bytes = row.blob(22);
+          if (bytes.size() == holder.fingerprint.size())
+            std::copy(bytes.begin(), bytes.end(), holder.fingerprint.begin());
+          return holder;
+        });
   });
 }
 

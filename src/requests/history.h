@@ -21,6 +21,8 @@ class History final : public journal::Projection {
   Result<bool> needs(uint64_t first_seq, uint64_t last_seq) override;
 
   Task<Result<std::optional<RequestView>>> find(Scope scope, RequestId id);
+  /// The finished request that holds an Idempotency-Key.
+  Task<Result<std::optional<KeyHolder>>> find_key(KeyName name);
   Task<Result<std::vector<RequestView>>> list(Scope scope, Filter filter);
   Task<Result<int64_t>> expire(Scope scope, std::string agent, Time cutoff);
   Task<Result<std::vector<std::string>>> agents(Scope scope);

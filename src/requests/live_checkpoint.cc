@@ -6,7 +6,8 @@
 namespace gantry::requests {
 namespace {
 
-constexpr uint8_t checkpoint_format = 1;
+constexpr uint8_t checkpoint_format = 2;
+constexpr uint8_t format_without_keys = 1;
 
 void put_location(Encoder& out, const journal::Location& location) {
   out.varint(location.segment);
@@ -101,6 +102,8 @@ std::string LiveTable::checkpoint() {
     put_blob(out, entry->request_blob);
     put_blob(out, entry->answer_blob);
     put_state(out, entry->state);
+    out.bytes(entry->key);
+    if (!entry->key.empty()) out.digest(entry->fingerprint);
   }
   return bytes;
 }
@@ -109,7 +112,9 @@ Result<void> LiveTable::restore(std::string_view bytes) {
   reset();
   std::lock_guard lock(mutex_);
   Decoder in(bytes);
-  if (in.u8() != checkpoint_format) return fail(Code::data_loss, "the checkpoint of requests has another format");
+  const uint8_t format = in.u8();
+  if (format != checkpoint_format && format != format_without_keys)
+    return fail(Code::data_loss, "the checkpoint of requests has another format");
   uint64_t count = in.varint();
   for (uint64_t i = 0; i < count && in.ok(); ++i) {
     auto entry = std::make_unique<Entry>();
@@ -130,11 +135,14 @@ Result<void> LiveTable::restore(std::string_view bytes) {
     entry->request_blob = get_blob(in);
     entry->answer_blob = get_blob(in);
     entry->state = get_state(in);
+    if (format == checkpoint_format) entry->key = in.bytes();
+    if (!entry->key.empty()) entry->fingerprint = in.digest();
     if (!in.ok()) break;
     if (entry->state.status == Status::pending) enqueue(*entry);
     if (entry->state.status == Status::processing) ++queue_of(entry->agent_id).processing;
     if (entry->final_seq != 0) ended_.emplace_back(entry->final_seq, entry->accept_seq);
     by_id_.emplace(entry->id, entry.get());
+    index_key(*entry);
     by_seq_.emplace_hint(by_seq_.end(), entry->accept_seq, std::move(entry));
   }
   if (!in.ok() || by_seq_.size() != count || !in.at_end())

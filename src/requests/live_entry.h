@@ -16,6 +16,8 @@ struct LiveTable::Entry {
   std::string method;
   std::string target;
   std::optional<RequestId> replay_of;
+  std::string key;  ///< the Idempotency-Key; empty for none
+  crypto::Digest fingerprint{};
   Time created_at;
   uint64_t accept_seq = 0;
   uint64_t final_seq = 0;
@@ -25,6 +27,9 @@ struct LiveTable::Entry {
   std::optional<journal::BlobId> answer_blob;
   RequestState state;
   Place place = Place::none;
+
+  /// It waits for its first delivery's time and holds nobody back; one that waits for a retry keeps its turn.
+  bool is_scheduled() const { return state.attempts == 0 && state.not_before != Time{}; }
 };
 
 }  // namespace gantry::requests

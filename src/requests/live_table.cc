@@ -3,6 +3,13 @@
 #include "requests/live_entry.h"
 
 namespace gantry::requests {
+namespace {
+
+bool is_end(journal::Kind kind) {
+  return kind == request_completed || kind == request_failed || kind == request_cancelled;
+}
+
+}  // namespace
 
 LiveTable::LiveTable() = default;
 LiveTable::~LiveTable() = default;
@@ -13,7 +20,7 @@ void LiveTable::apply(const journal::Record& record) {
   {
     std::lock_guard lock(mutex_);
     apply_locked(record, queued);
-    if ((record.kind == request_completed || record.kind == request_failed) && !watchers_.empty()) {
+    if (is_end(record.kind) && !watchers_.empty()) {
       auto found = watchers_.find(RequestId(record.entity));
       if (found != watchers_.end()) watcher = found->second;
     }
@@ -41,7 +48,7 @@ void LiveTable::apply_locked(const journal::Record& record, std::optional<AgentK
     --queue_of(entry->agent_id).processing;
     enqueue(*entry);
     queued = key_of(*entry);
-  } else if (record.kind == request_completed || record.kind == request_failed) {
+  } else if (is_end(record.kind)) {
     finish(*entry, record);
   }
 }
@@ -61,6 +68,9 @@ void LiveTable::accept(const journal::Record& record, std::optional<AgentKey>& q
   entry->accept_seq = record.seq;
   entry->accepted_at = record.location;
   entry->request_blob = accepted->blob;
+  entry->key = accepted->conditions.key;
+  entry->fingerprint = accepted->conditions.fingerprint;
+  entry->state.not_before = accepted->conditions.not_before;
   if (accepted->first_instance) {
     apply_attempt(entry->state, {.number = 1, .instance = *accepted->first_instance}, record.time);
     ++queue_of(entry->agent_id).processing;
@@ -69,6 +79,7 @@ void LiveTable::accept(const journal::Record& record, std::optional<AgentKey>& q
     queued = key_of(*entry);
   }
   by_id_.emplace(entry->id, entry.get());
+  index_key(*entry);
   by_seq_.emplace_hint(by_seq_.end(), record.seq, std::move(entry));
 }
 
@@ -93,7 +104,8 @@ void LiveTable::finish(Entry& entry, const journal::Record& record) {
     }
   } else {
     auto failed = decode_failed(record.payload);
-    fits = failed && apply_failed(entry.state, *failed, record.time);
+    auto apply = record.kind == request_cancelled ? apply_cancelled : apply_failed;
+    fits = failed && apply(entry.state, *failed, record.time);
   }
   if (!fits) return;
   dequeue(entry);
@@ -107,14 +119,44 @@ void LiveTable::enqueue(Entry& entry) {
   Queue& queue = queue_of(entry.agent_id);
   if (entry.place == Place::claimed) --queue.claimed;
   entry.place = Place::queued;
-  queue.by_order.insert(entry.accept_seq);
+  if (entry.is_scheduled())
+    ++queue.scheduled;
+  else
+    queue.by_order.insert(entry.accept_seq);
   if (entry.state.not_before != Time{}) queue.by_time.emplace(entry.state.not_before, entry.accept_seq);
+}
+
+// Those whose time has come take their place among the others: the one of their acceptance.
+void LiveTable::promote(Queue& queue, Time now) {
+  while (queue.scheduled > 0) {
+    auto due = std::ranges::find_if(
+        queue.by_time, [&](const auto& item) { return item.first > now || by_seq_.at(item.second)->is_scheduled(); });
+    if (due == queue.by_time.end() || due->first > now) return;
+    Entry& entry = *by_seq_.at(due->second);
+    queue.by_time.erase(due);
+    entry.state.not_before = Time{};
+    queue.by_order.insert(entry.accept_seq);
+    --queue.scheduled;
+  }
+}
+
+void LiveTable::index_key(Entry& entry) {
+  if (!entry.key.empty()) by_key_.insert_or_assign(KeyName{*entry.scope, entry.agent_id, entry.key}, &entry);
+}
+
+void LiveTable::forget(Entry& entry) {
+  if (!entry.key.empty()) {
+    auto found = by_key_.find(KeyName{*entry.scope, entry.agent_id, entry.key});
+    if (found != by_key_.end() && found->second == &entry) by_key_.erase(found);
+  }
+  by_id_.erase(entry.id);
+  by_seq_.erase(entry.accept_seq);
 }
 
 void LiveTable::dequeue(Entry& entry) {
   Queue& queue = queue_of(entry.agent_id);
   if (entry.place == Place::queued) {
-    queue.by_order.erase(entry.accept_seq);
+    if (queue.by_order.erase(entry.accept_seq) == 0) --queue.scheduled;
     queue.by_time.erase({entry.state.not_before, entry.accept_seq});
   } else if (entry.place == Place::claimed) {
     --queue.claimed;
@@ -142,6 +184,7 @@ std::optional<Due> LiveTable::claim_due(const AgentId& agent, Time now, Order or
   std::lock_guard lock(mutex_);
   auto found = queues_.find(agent);
   if (found == queues_.end()) return std::nullopt;
+  promote(found->second, now);
   const Entry* next = head(found->second, now, order);
   if (!next) return std::nullopt;
   Entry& entry = *by_seq_.at(next->accept_seq);
@@ -164,29 +207,43 @@ void LiveTable::unclaim(const RequestId& id, Time not_before) {
   if (listener_) listener_->queued(*queued);
 }
 
-std::optional<Time> LiveTable::next_due(const AgentId& agent, Order order) const {
+std::optional<Time> LiveTable::next_due(const AgentId& agent, Time now, Order order) {
   std::lock_guard lock(mutex_);
   auto found = queues_.find(agent);
-  if (found == queues_.end() || found->second.by_order.empty()) return std::nullopt;
-  const Queue& queue = found->second;
-  if (order == Order::strict) return by_seq_.at(*queue.by_order.begin())->state.not_before;
-  if (queue.by_time.size() < queue.by_order.size()) return Time{};
-  return queue.by_time.begin()->first;
+  if (found == queues_.end() || found->second.waiting() == 0) return std::nullopt;
+  Queue& queue = found->second;
+  promote(queue, now);
+  const size_t timed = queue.by_time.size() - queue.scheduled;  // of those in by_order
+  if (order == Order::relaxed && timed < queue.by_order.size()) return Time{};
+  std::optional<Time> next;
+  if (!queue.by_time.empty() && (order == Order::relaxed || queue.scheduled > 0)) next = queue.by_time.begin()->first;
+  if (order == Order::strict && !queue.by_order.empty()) {
+    const Time head = by_seq_.at(*queue.by_order.begin())->state.not_before;
+    // An earlier time in `by_time` may be that of a retry further back, which is looked at in vain and no more.
+    next = next && *next > now ? std::min(*next, head) : head;
+  }
+  return next;
 }
 
-bool LiveTable::has_waiting(const AgentId& agent) const { return waiting(agent) > 0; }
+bool LiveTable::has_waiting(const AgentId& agent) const {
+  std::lock_guard lock(mutex_);
+  auto found = queues_.find(agent);
+  return found != queues_.end() && !found->second.by_order.empty();
+}
 
 size_t LiveTable::waiting(const AgentId& agent) const {
   std::lock_guard lock(mutex_);
   auto found = queues_.find(agent);
-  return found == queues_.end() ? 0 : found->second.by_order.size();
+  return found == queues_.end() ? 0 : found->second.waiting();
 }
 
 std::vector<AgentKey> LiveTable::waiting_agents() const {
   std::lock_guard lock(mutex_);
   std::vector<AgentKey> agents;
   for (const auto& [agent, queue] : queues_)
-    if (!queue.by_order.empty()) agents.push_back(key_of(*by_seq_.at(*queue.by_order.begin())));
+    if (queue.waiting() > 0)
+      agents.push_back(
+          key_of(*by_seq_.at(queue.by_order.empty() ? queue.by_time.begin()->second : *queue.by_order.begin())));
   return agents;
 }
 
@@ -203,6 +260,7 @@ RequestView LiveTable::view_of(const Entry& entry) const {
   view.method = entry.method;
   view.target = entry.target;
   view.replay_of = entry.replay_of;
+  view.key = entry.key;
   view.created_at = entry.created_at;
   view.accept_seq = entry.accept_seq;
   view.accepted_at = entry.accepted_at;
@@ -216,6 +274,20 @@ std::optional<RequestView> LiveTable::find(const RequestId& id) const {
   auto found = by_id_.find(id);
   if (found == by_id_.end()) return std::nullopt;
   return view_of(*found->second);
+}
+
+std::optional<Status> LiveTable::status(const RequestId& id) const {
+  std::lock_guard lock(mutex_);
+  auto found = by_id_.find(id);
+  if (found == by_id_.end()) return std::nullopt;
+  return found->second->state.status;
+}
+
+std::optional<KeyHolder> LiveTable::find_key(const KeyName& name) const {
+  std::lock_guard lock(mutex_);
+  auto found = by_key_.find(name);
+  if (found == by_key_.end()) return std::nullopt;
+  return KeyHolder{view_of(*found->second), found->second->fingerprint};
 }
 
 std::vector<RequestView> LiveTable::list(const Scope& scope, const Filter& filter) const {
@@ -250,7 +322,7 @@ Counts LiveTable::counts() const {
   std::lock_guard lock(mutex_);
   Counts counts;
   for (const auto& [id, queue] : queues_) {
-    counts.pending += queue.by_order.size() + queue.claimed;
+    counts.pending += queue.waiting() + queue.claimed;
     counts.processing += queue.processing;
   }
   return counts;
@@ -260,7 +332,7 @@ Counts LiveTable::counts(const AgentId& agent) const {
   std::lock_guard lock(mutex_);
   auto found = queues_.find(agent);
   if (found == queues_.end()) return {};
-  return {.pending = found->second.by_order.size() + found->second.claimed, .processing = found->second.processing};
+  return {.pending = found->second.waiting() + found->second.claimed, .processing = found->second.processing};
 }
 
 Task<bool> LiveTable::wait_finished(RequestId id, SteadyTime deadline) {
@@ -292,10 +364,7 @@ void LiveTable::forget_projected(uint64_t seq) {
   std::lock_guard lock(mutex_);
   while (!ended_.empty() && ended_.front().first <= seq) {
     auto found = by_seq_.find(ended_.front().second);
-    if (found != by_seq_.end()) {
-      by_id_.erase(found->second->id);
-      by_seq_.erase(found);
-    }
+    if (found != by_seq_.end()) forget(*found->second);
     ended_.pop_front();
   }
 }
@@ -307,6 +376,7 @@ std::optional<LiveTable::Finished> LiveTable::finished(const RequestId& id) cons
   const Entry& entry = *found->second;
   return Finished{.view = view_of(entry),
                   .final_seq = entry.final_seq,
+                  .fingerprint = entry.fingerprint,
                   .request_blob = entry.request_blob,
                   .answer_blob = entry.answer_blob};
 }
@@ -324,6 +394,7 @@ bool LiveTable::needs(uint64_t first_seq, uint64_t last_seq) {
 
 void LiveTable::reset() {
   std::lock_guard lock(mutex_);
+  by_key_.clear();
   by_id_.clear();
   by_seq_.clear();
   queues_.clear();

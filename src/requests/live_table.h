@@ -30,12 +30,15 @@ class LiveTable final : public journal::Fold {
 
   std::optional<Due> claim_due(const AgentId& agent, Time now, Order order);
   void unclaim(const RequestId& id, Time not_before);
-  std::optional<Time> next_due(const AgentId& agent, Order order) const;
+  std::optional<Time> next_due(const AgentId& agent, Time now, Order order);
   bool has_waiting(const AgentId& agent) const;
   size_t waiting(const AgentId& agent) const;
   std::vector<AgentKey> waiting_agents() const;
 
   std::optional<RequestView> find(const RequestId& id) const;
+  std::optional<Status> status(const RequestId& id) const;
+  /// The request that holds an Idempotency-Key.
+  std::optional<KeyHolder> find_key(const KeyName& name) const;
   /// At most `filter.limit` entries, newest first.
   std::vector<RequestView> list(const Scope& scope, const Filter& filter) const;
   /// Ids of the unfinished requests of an agent, oldest first.
@@ -53,6 +56,7 @@ class LiveTable final : public journal::Fold {
   struct Finished {
     RequestView view;
     uint64_t final_seq = 0;
+    crypto::Digest fingerprint{};
     std::optional<journal::BlobId> request_blob;
     std::optional<journal::BlobId> answer_blob;
   };
@@ -61,12 +65,16 @@ class LiveTable final : public journal::Fold {
 
  private:
   struct Entry;
-  // What an agent's requests wait in. `by_time` holds those whose next attempt lies ahead.
+  // What an agent's requests wait in. `by_time` holds those whose next attempt lies ahead; of these, the scheduled ones
+  // come into `by_order` when their time has come.
   struct Queue {
     std::set<uint64_t> by_order;
     std::set<std::pair<Time, uint64_t>> by_time;
+    uint64_t scheduled = 0;
     uint64_t processing = 0;
     uint64_t claimed = 0;
+
+    size_t waiting() const { return by_order.size() + scheduled; }
   };
 
   void apply_locked(const journal::Record& record, std::optional<AgentKey>& queued);
@@ -75,6 +83,9 @@ class LiveTable final : public journal::Fold {
   void finish(Entry& entry, const journal::Record& record);
   void enqueue(Entry& entry);
   void dequeue(Entry& entry);
+  void promote(Queue& queue, Time now);
+  void index_key(Entry& entry);
+  void forget(Entry& entry);
   Entry* entry_of(const IdBytes& id);
   const Entry* head(const Queue& queue, Time now, Order order) const;
   RequestView view_of(const Entry& entry) const;
@@ -87,6 +98,7 @@ class LiveTable final : public journal::Fold {
   QueueListener* listener_ = nullptr;
   std::map<uint64_t, std::unique_ptr<Entry>> by_seq_;
   std::unordered_map<RequestId, Entry*> by_id_;
+  std::map<KeyName, Entry*> by_key_;
   std::unordered_map<AgentId, Queue> queues_;
   std::deque<std::pair<uint64_t, uint64_t>> ended_;  ///< (final seq, accept seq), in log order
   std::set<Scope> scopes_;

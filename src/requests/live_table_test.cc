@@ -105,10 +105,10 @@ TEST(LiveTable, StrictOrderWaitsForTheFirstAndRelaxedOrderPassesIt) {
   log.attempt(request(1), 1);
   log.ended(request(1), 1, soon);
   EXPECT_TRUE(claim_all(table, Order::strict).empty());
-  EXPECT_EQ(table.next_due(agent(1), Order::strict), soon);
-  EXPECT_EQ(table.next_due(agent(1), Order::relaxed), Time{});
+  EXPECT_EQ(table.next_due(agent(1), now, Order::strict), soon);
+  EXPECT_EQ(table.next_due(agent(1), now, Order::relaxed), Time{});
   EXPECT_EQ(claim_all(table, Order::relaxed), (std::vector{request(2)}));
-  EXPECT_EQ(table.next_due(agent(1), Order::relaxed), soon);
+  EXPECT_EQ(table.next_due(agent(1), now, Order::relaxed), soon);
   EXPECT_EQ(claim_all(table, Order::relaxed, soon), (std::vector{request(1)}));
 }
 

@@ -26,12 +26,14 @@ std::string_view to_string(Status status) {
       return "completed";
     case Status::failed:
       return "failed";
+    case Status::cancelled:
+      return "cancelled";
   }
   return "unknown";
 }
 
 std::optional<Status> status_from_string(std::string_view text) {
-  for (Status status : {Status::pending, Status::processing, Status::completed, Status::failed})
+  for (Status status : {Status::pending, Status::processing, Status::completed, Status::failed, Status::cancelled})
     if (to_string(status) == text) return status;
   return std::nullopt;
 }
@@ -69,6 +71,15 @@ bool apply_failed(RequestState& state, const FailedRecord& record, Time at) {
   end_attempt(state, record.outcome, record.reason, at);
   if (state.status == Status::processing && uses_up_an_attempt(record.outcome)) ++state.failures;
   state.status = Status::failed;
+  state.reason = record.reason;
+  state.ended_at = at;
+  return true;
+}
+
+bool apply_cancelled(RequestState& state, const FailedRecord& record, Time at) {
+  if (state.finished()) return false;
+  end_attempt(state, Outcome::cancelled, record.reason, at);
+  state.status = Status::cancelled;
   state.reason = record.reason;
   state.ended_at = at;
   return true;

@@ -2,6 +2,7 @@
 //
 //   accept → pending → processing → completed
 //              ↑___________|     ↘ failed (dead letter)
+//   pending or processing → cancelled
 //
 // `apply_*` is the fold over journal records: what happened. `judge` decides what happens next when an attempt
 // ends without an answer. The same functions run live and at recovery (SPEC section 4).
@@ -19,7 +20,7 @@
 namespace gantry::requests {
 
 /// Where a request is in its life.
-enum class Status : uint8_t { pending, processing, completed, failed };
+enum class Status : uint8_t { pending, processing, completed, failed, cancelled };
 std::string_view to_string(Status status);
 std::optional<Status> status_from_string(std::string_view text);
 
@@ -46,7 +47,7 @@ struct RequestState {
   std::string reason;
   std::vector<Attempt> log;
 
-  bool finished() const { return status == Status::completed || status == Status::failed; }
+  bool finished() const { return status != Status::pending && status != Status::processing; }
 };
 
 /// False (and nothing changes) if the event does not fit the state: the journal is damaged or a defect wrote it.
@@ -54,6 +55,7 @@ bool apply_attempt(RequestState& state, const AttemptRecord& record, Time at);
 bool apply_attempt_ended(RequestState& state, const AttemptEndedRecord& record, Time at);
 bool apply_completed(RequestState& state, const CompletedSummary& record, Time at);
 bool apply_failed(RequestState& state, const FailedRecord& record, Time at);
+bool apply_cancelled(RequestState& state, const FailedRecord& record, Time at);
 /// The server went away while the request was processing: it is pending again and no attempt is used up.
 void apply_restart(RequestState& state, Time at);
 

@@ -3,6 +3,7 @@
 #include <algorithm>
 
 #include "requests/history.h"
+#include "requests/key_desk.h"
 #include "requests/live_table.h"
 
 namespace gantry::requests {
@@ -11,7 +12,8 @@ Requests::Requests(Parts parts, Options options)
     : parts_(parts),
       options_(options),
       live_(std::make_unique<LiveTable>()),
-      history_(std::make_unique<History>(parts.database, *live_)) {
+      history_(std::make_unique<History>(parts.database, *live_)),
+      keys_(std::make_unique<KeyDesk>(*live_, *history_)) {
   parts_.journal.add(*live_);
   parts_.journal.add(*history_);
 }
@@ -86,12 +88,33 @@ Task<Result<void>> Requests::bury(RequestId id, Scope scope, FailedRecord record
   co_return Result<void>{};
 }
 
+Task<Result<void>> Requests::cancel(Scope scope, RequestId id, std::string reason) {
+  GANTRY_CO_TRY(RequestView view, co_await get(scope, id));
+  if (!view.state.finished()) {
+    std::string head;
+    encode(FailedRecord{.number = view.state.attempts, .outcome = Outcome::cancelled, .reason = reason}, head);
+    auto done = co_await append(request_cancelled, id, scope, std::move(head), {}, journal::Priority::finish);
+    if (!done) co_return std::unexpected(std::move(done).error().wrap("journal the cancellation"));
+    // It may have ended in the meantime: the first end counts.
+    GANTRY_CO_TRY(view, co_await get(scope, id));
+  }
+  if (view.state.status == Status::cancelled) co_return Result<void>{};
+  co_return fail(Code::conflict, "request {} is {} already", id, to_string(view.state.status));
+}
+
+Task<Result<KeyClaim>> Requests::claim_key(KeyName name, crypto::Digest fingerprint) {
+  return keys_->claim(std::move(name), fingerprint);
+}
+void Requests::release_key(const KeyName& name) { keys_->release(name); }
+Task<bool> Requests::wait_key(KeyName name, SteadyTime deadline) { return keys_->wait(std::move(name), deadline); }
+
 Task<Result<RequestId>> Requests::replay(Scope scope, RequestId id, std::string principal) {
   GANTRY_CO_TRY(RequestView view, co_await get(scope, id));
   GANTRY_CO_TRY(StoredRequest stored, co_await load_request(view));
   AcceptedRecord record = stored.record;
   record.principal = principal;
   record.replay_of = id;
+  record.conditions = {};  // a key belongs to one request, and a time has passed
   record.first_instance.reset();
   RequestId copy = make_id();
   std::string body(record.body.inline_bytes);
@@ -115,8 +138,8 @@ std::optional<Due> Requests::claim_due(const AgentId& agent, Time now, Order ord
   return live_->claim_due(agent, now, order);
 }
 void Requests::unclaim(const RequestId& id, Time not_before) { live_->unclaim(id, not_before); }
-std::optional<Time> Requests::next_due(const AgentId& agent, Order order) const {
-  return live_->next_due(agent, order);
+std::optional<Time> Requests::next_due(const AgentId& agent, Order order) {
+  return live_->next_due(agent, parts_.clock.now(), order);
 }
 bool Requests::has_waiting(const AgentId& agent) const { return live_->has_waiting(agent); }
 std::vector<AgentKey> Requests::waiting_agents() const { return live_->waiting_agents(); }
@@ -127,6 +150,8 @@ Task<Result<RequestView>> Requests::get(Scope scope, RequestId id) {
   if (row) co_return std::move(*row);
   co_return fail(ErrorId::GR0401, "there is no request {}", id);
 }
+
+std::optional<Status> Requests::live_status(const RequestId& id) const { return live_->status(id); }
 
 Task<Result<Page>> Requests::list(Scope scope, Filter filter) {
   // One more than asked for tells whether there is a next page.
@@ -179,6 +204,7 @@ Counts Requests::counts() const {
   Counts ended = history_->counts();
   counts.completed = ended.completed;
   counts.failed = ended.failed;
+  counts.cancelled = ended.cancelled;
   return counts;
 }
 

@@ -2,6 +2,7 @@
 //
 //   Requests       the facade: accept, attempts, completion, queue, look-ups; one for the server
 //   RequestState   the life of one request, pure (request_state.h)
+//   views.h        what goes in and comes out: requests as others see them, filters, keys
 //   wire.h         the records in the journal
 //   LiveTable      unfinished requests in memory: a fold over the journal (live_table.h)
 //   History        finished requests in tables: a projection of it (history.h)
@@ -28,8 +29,7 @@
 #include "async/async.h"
 #include "base/base.h"
 #include "journal/journal.h"
-#include "requests/request_state.h"
-#include "requests/wire.h"
+#include "requests/views.h"
 #include "store/store.h"
 #include "telemetry/telemetry.h"
 
@@ -42,6 +42,7 @@ inline constexpr journal::Kind attempt_started{0x0102};
 inline constexpr journal::Kind attempt_ended{0x0103};
 inline constexpr journal::Kind request_completed{0x0104};
 inline constexpr journal::Kind request_failed{0x0105};
+inline constexpr journal::Kind request_cancelled{0x0106};
 
 /// The schema of this folder, for the composition root.
 store::Migrations migrations();
@@ -54,78 +55,6 @@ struct Options {
   size_t pending_limit = 1'000'000;
   /// Finished requests of agents that no longer exist are kept this long.
   Duration orphan_retention = std::chrono::days(30);
-};
-
-/// A request as listings and `requests show` see it.
-struct RequestView {
-  RequestId id;
-  Scope scope;
-  AgentId agent_id;
-  std::string agent;
-  std::string method;
-  std::string target;
-  std::optional<RequestId> replay_of;
-  Time created_at;
-  uint64_t accept_seq = 0;
-  journal::Location accepted_at;              ///< of its AcceptedRecord
-  std::optional<journal::Location> final_at;  ///< of its CompletedRecord, when completed
-  RequestState state;
-};
-
-/// The `accept` of a request whose head is encoded already.
-struct Acceptance {
-  RequestId id;
-  Scope scope;
-  AcceptedRecord record;
-  std::string inline_body;  ///< becomes part of the record
-};
-
-/// A recorded request or answer with the payload that its views point into.
-struct StoredRequest {
-  std::shared_ptr<const std::string> payload;  ///< shared: its bytes stay where the views point, also when moved
-  AcceptedRecord record;
-};
-struct StoredAnswer {
-  std::shared_ptr<const std::string> payload;
-  CompletedRecord record;
-};
-
-/// What `list` shows.
-struct Filter {
-  std::string agent;  ///< empty: all
-  std::optional<Status> status;
-  size_t limit = 100;
-  uint64_t before_seq = 0;  ///< the cursor: newest first, only older ones; 0 from the start
-};
-struct Page {
-  std::vector<RequestView> requests;
-  uint64_t next = 0;  ///< the cursor of the next page, 0 at the end
-};
-
-/// How many requests are in each state.
-struct Counts {
-  uint64_t pending = 0;
-  uint64_t processing = 0;
-  uint64_t completed = 0;
-  uint64_t failed = 0;
-};
-
-/// Whether requests of an agent go out strictly in the order in which they were accepted (`concurrency: 1`), so
-/// that one that waits for its next attempt holds back those behind it.
-enum class Order { strict, relaxed };
-
-/// The next request to deliver, claimed: nobody else gets it until its attempt has ended or `unclaim`.
-struct Due {
-  RequestId id;
-  uint32_t attempts = 0;  ///< begun so far
-  uint32_t failures = 0;
-};
-
-/// An agent as its queue knows it.
-struct AgentKey {
-  AgentId id;
-  Scope scope;
-  std::string name;
 };
 
 /// Who wants to know that a request waits for delivery. Called on the journal's thread with no lock held; must not
@@ -149,6 +78,7 @@ struct Parts {
 
 class LiveTable;
 class History;
+class KeyDesk;
 
 /// See the head of this file.
 class Requests {
@@ -177,10 +107,22 @@ class Requests {
   Task<Result<void>> complete(RequestId id, Scope scope, CompletedRecord record, std::string inline_body);
   /// The request is a dead letter.
   Task<Result<void>> bury(RequestId id, Scope scope, FailedRecord record);
+  /// It never runs, or its answer no longer counts; whoever delivers it must be told by the caller of this. `conflict`
+  /// if it has ended otherwise; success if it was cancelled before.
+  Task<Result<void>> cancel(Scope scope, RequestId id, std::string reason);
   /// Accepts a copy of a recorded request as a new one.
   Task<Result<RequestId>> replay(Scope scope, RequestId id, std::string principal);
   /// Every pending request of an agent that was removed becomes a dead letter.
   Task<Result<size_t>> bury_all(AgentId agent, Scope scope, std::string reason);
+
+  // ---- Idempotency keys: they live as long as their request is kept.
+
+  /// Atomic: of many at once exactly one is told `mine`.
+  Task<Result<KeyClaim>> claim_key(KeyName name, crypto::Digest fingerprint);
+  /// After `mine`, whatever became of the request.
+  void release_key(const KeyName& name);
+  /// Waits while a key is `busy`; false if the deadline came first.
+  Task<bool> wait_key(KeyName name, SteadyTime deadline);
 
   // ---- The queue.
 
@@ -189,7 +131,7 @@ class Requests {
   /// Gives a claimed request back, not before `not_before`.
   void unclaim(const RequestId& id, Time not_before);
   /// When the next pending request of an agent is due; nullopt if none waits.
-  std::optional<Time> next_due(const AgentId& agent, Order order) const;
+  std::optional<Time> next_due(const AgentId& agent, Order order);
   /// True if a request of the agent waits, claimed ones not counted: a new one must line up behind it.
   bool has_waiting(const AgentId& agent) const;
   /// Agents with waiting requests.
@@ -199,6 +141,8 @@ class Requests {
 
   /// `not_found` in this scope.
   Task<Result<RequestView>> get(Scope scope, RequestId id);
+  /// Of a request that is not in the history yet; memory only.
+  std::optional<Status> live_status(const RequestId& id) const;
   Task<Result<Page>> list(Scope scope, Filter filter);
   Task<Result<StoredRequest>> load_request(RequestView view);
   /// `conflict` if it is not completed.
@@ -226,6 +170,7 @@ class Requests {
   Options options_;
   std::unique_ptr<LiveTable> live_;
   std::unique_ptr<History> history_;
+  std::unique_ptr<KeyDesk> keys_;
 };
 
 }  // namespace gantry::requests

@@ -70,7 +70,7 @@ class RequestsTest : public testing::Test {
     return std::move(*slot);
   }
 
-  RequestId accept(std::string_view body, std::optional<InstanceId> first = {}) {
+  RequestId accept(std::string_view body, std::optional<InstanceId> first = {}, Conditions conditions = {}) {
     RequestId id = requests_->make_id();
     AcceptedRecord record;
     record.agent_id = agent();
@@ -81,6 +81,7 @@ class RequestsTest : public testing::Test {
     record.headers = {{"X-A", "1"}, {"X-A", "2"}};
     record.framing = net::Framing::Kind::length;
     record.first_instance = first;
+    record.conditions = conditions;
     record.body = {.inline_bytes = body, .blob = {}, .size = body.size()};
     auto done =
         wait(requests_->accept({.id = id, .scope = scope_, .record = record, .inline_body = std::string(body)}));
@@ -245,6 +246,97 @@ TEST_F(RequestsTest, WaitFinishedEndsWithTheRequestOrTheDeadline) {
   EXPECT_FALSE(wait(requests_->wait_finished(id, clock_.steady() + std::chrono::milliseconds(5))));
   complete(id, "x");
   EXPECT_TRUE(wait(requests_->wait_finished(id, clock_.steady() + std::chrono::minutes(1))));
+}
+
+crypto::Digest print(uint8_t number) {
+  crypto::Digest digest{};
+  digest[0] = number;
+  return digest;
+}
+
+TEST_F(RequestsTest, AKeyIsHeldByItsRequestForAsLongAsThatIsKept) {
+  const KeyName name{scope_, agent(), "k"};
+  ASSERT_EQ(wait(requests_->claim_key(name, print(1)))->state, KeyClaim::State::mine);
+  EXPECT_EQ(wait(requests_->claim_key(name, print(1)))->state, KeyClaim::State::busy);
+  RequestId id = accept("in", instance(), {.key = "k", .fingerprint = print(1)});
+  requests_->release_key(name);
+  // Unfinished, finished, projected, and after a restart.
+  for (int round = 0; round < 4; ++round) {
+    auto same = wait(requests_->claim_key(name, print(1)));
+    ASSERT_TRUE(same.has_value()) << same.error().reason();
+    EXPECT_EQ(same->state, KeyClaim::State::held) << round;
+    EXPECT_EQ(same->holder->id, id);
+    EXPECT_EQ(same->holder->key, "k");
+    EXPECT_EQ(wait(requests_->claim_key(name, print(2)))->state, KeyClaim::State::other);
+    if (round == 0) complete(id, "out");
+    if (round == 1) settle();
+    if (round == 2) reopen();
+  }
+  // Neither another agent nor another scope has used it.
+  EXPECT_EQ(wait(requests_->claim_key({scope_, AgentId(IdBytes{2}), "k"}, print(1)))->state, KeyClaim::State::mine);
+  EXPECT_EQ(wait(requests_->claim_key({{"other", "default", "dev"}, agent(), "k"}, print(1)))->state,
+            KeyClaim::State::mine);
+  ASSERT_TRUE(wait(requests_->expire(scope_, "bot", clock_.now() + std::chrono::seconds(1))).has_value());
+  EXPECT_EQ(wait(requests_->claim_key(name, print(1)))->state, KeyClaim::State::mine);
+}
+
+Task<void> claim_into(Requests& requests, KeyName name, std::atomic<int>& mine) {
+  auto claim = co_await requests.claim_key(std::move(name), print(1));
+  mine += claim.has_value() && claim->state == KeyClaim::State::mine;
+}
+
+TEST_F(RequestsTest, OfAThousandEqualKeysAtOnceOneIsTheFirst) {
+  std::atomic<int> mine = 0;
+  TaskGroup group;
+  for (int i = 0; i < 1000; ++i)
+    group.spawn(threads_.executor(i % 2), claim_into(*requests_, {scope_, agent(), "k"}, mine));
+  group.join();
+  EXPECT_EQ(mine, 1);
+}
+
+TEST_F(RequestsTest, AScheduledRequestWaitsForItsTimeAndHoldsNobodyBack) {
+  const Time later = clock_.now() + std::chrono::hours(1);
+  RequestId scheduled = accept("1", {}, {.not_before = later});
+  RequestId next = accept("2");
+  for (int round = 0; round < 2; ++round) {
+    auto due = requests_->claim_due(agent(), clock_.now(), Order::strict);
+    ASSERT_TRUE(due.has_value());
+    EXPECT_EQ(due->id, next);
+    EXPECT_FALSE(requests_->claim_due(agent(), clock_.now(), Order::strict).has_value());
+    EXPECT_EQ(requests_->next_due(agent(), Order::strict), later);
+    EXPECT_FALSE(requests_->has_waiting(agent()));
+    EXPECT_EQ(requests_->counts(agent()).pending, 2u);
+    reopen();
+  }
+  auto due = requests_->claim_due(agent(), later, Order::strict);
+  ASSERT_TRUE(due.has_value());
+  EXPECT_EQ(due->id, scheduled) << "it was accepted first";
+}
+
+TEST_F(RequestsTest, ACancelledRequestNeverRunsAndItsEndIsTheOnlyOne) {
+  RequestId waiting = accept("1");
+  RequestId running = accept("2", instance());
+  RequestId done = accept("3", instance());
+  complete(done, "out");
+  EXPECT_TRUE(wait(requests_->cancel(scope_, waiting, "by me")).has_value());
+  EXPECT_TRUE(wait(requests_->cancel(scope_, running, "by me")).has_value());
+  EXPECT_TRUE(wait(requests_->cancel(scope_, running, "twice")).has_value());
+  EXPECT_EQ(wait(requests_->cancel(scope_, done, "too late")).error().code(), Code::conflict);
+  complete(running, "it had been answered in this moment");
+  EXPECT_FALSE(requests_->claim_due(agent(), clock_.now(), Order::strict).has_value());
+  for (int round = 0; round < 3; ++round) {
+    for (RequestId id : {waiting, running}) {
+      auto view = wait(requests_->get(scope_, id));
+      ASSERT_TRUE(view.has_value());
+      EXPECT_EQ(view->state.status, Status::cancelled);
+      EXPECT_EQ(view->state.reason, "by me");
+    }
+    EXPECT_EQ(status(done), Status::completed);
+    if (round == 0) settle();
+    if (round == 1) reopen();
+  }
+  EXPECT_EQ(requests_->counts().cancelled, 2u);
+  EXPECT_EQ(requests_->counts().pending + requests_->counts().processing, 0u);
 }
 
 }  // namespace

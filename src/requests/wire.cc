@@ -6,6 +6,8 @@ namespace gantry::requests {
 namespace {
 
 constexpr uint8_t format = 1;
+// An accepted request with conditions: format 1 and, behind the body's place, the conditions.
+constexpr uint8_t format_with_conditions = 2;
 // A record holds at most this many fields; the ingress allows far fewer.
 constexpr uint64_t fields_limit = 10'000;
 
@@ -38,6 +40,30 @@ bool body_fits(const Body& body) {
   return body.blob.has_value() || !body.complete || body.inline_bytes.size() == body.size;
 }
 
+enum Condition : uint8_t { with_key = 1, with_not_before = 2 };
+
+void put_conditions(Encoder& encoder, const Conditions& conditions) {
+  uint8_t which = conditions.key.empty() ? 0 : with_key;
+  if (conditions.not_before != Time{}) which |= with_not_before;
+  encoder.u8(which);
+  if (which & with_key) {
+    encoder.bytes(conditions.key);
+    encoder.digest(conditions.fingerprint);
+  }
+  if (which & with_not_before) encoder.fixed64(static_cast<uint64_t>(conditions.not_before.time_since_epoch().count()));
+}
+
+Conditions get_conditions(Decoder& decoder) {
+  Conditions conditions;
+  const uint8_t which = decoder.u8();
+  if (which & with_key) {
+    conditions.key = decoder.bytes();
+    conditions.fingerprint = decoder.digest();
+  }
+  if (which & with_not_before) conditions.not_before = Time(Duration(static_cast<int64_t>(decoder.fixed64())));
+  return conditions;
+}
+
 struct AcceptedStart {
   AcceptedSummary summary;
   Body body;
@@ -45,7 +71,8 @@ struct AcceptedStart {
 
 AcceptedStart get_accepted_start(Decoder& decoder) {
   AcceptedStart start;
-  if (decoder.u8() != format) {
+  const uint8_t found = decoder.u8();
+  if (found != format && found != format_with_conditions) {
     decoder = Decoder({});
     decoder.u8();  // marks it as damaged
     return start;
@@ -60,6 +87,7 @@ AcceptedStart get_accepted_start(Decoder& decoder) {
   start.summary.target = decoder.bytes();
   start.body = get_body(decoder, flags);
   start.summary.blob = start.body.blob;
+  if (found == format_with_conditions) start.summary.conditions = get_conditions(decoder);
   return start;
 }
 
@@ -99,6 +127,8 @@ std::string_view to_string(Outcome outcome) {
       return "timeout";
     case Outcome::interrupted:
       return "interrupted";
+    case Outcome::cancelled:
+      return "cancelled";
   }
   return "unknown";
 }
@@ -195,7 +225,7 @@ FieldList Decoder::fields() {
 
 void encode(const AcceptedRecord& record, std::string& out) {
   Encoder encoder(out);
-  encoder.u8(format);
+  encoder.u8(record.conditions.empty() ? format : format_with_conditions);
   uint8_t flags = body_flags(record.body);
   if (record.replay_of) flags |= has_replay;
   if (record.first_instance) flags |= has_instance;
@@ -208,6 +238,7 @@ void encode(const AcceptedRecord& record, std::string& out) {
   encoder.bytes(record.method);
   encoder.bytes(record.target);
   put_body(encoder, record.body);
+  if (!record.conditions.empty()) put_conditions(encoder, record.conditions);
   encoder.u8(static_cast<uint8_t>(record.framing));
   encoder.fields(record.headers);
   encoder.fields(record.trailers);
@@ -267,6 +298,7 @@ Result<AcceptedRecord> decode_accepted(std::string_view payload) {
   record.target = start.summary.target;
   record.replay_of = start.summary.replay_of;
   record.first_instance = start.summary.first_instance;
+  record.conditions = start.summary.conditions;
   uint8_t framing = decoder.u8();
   if (framing > static_cast<uint8_t>(net::Framing::Kind::chunked)) return damaged("request.accepted");
   record.framing = static_cast<net::Framing::Kind>(framing);
@@ -332,7 +364,7 @@ Result<FailedRecord> decode_failed(std::string_view payload) {
   uint8_t outcome = decoder.u8();
   record.outcome = static_cast<Outcome>(outcome);
   record.reason = decoder.bytes();
-  if (!known || !decoder.ok() || outcome > static_cast<uint8_t>(Outcome::interrupted)) return damaged("request.failed");
+  if (!known || !decoder.ok() || outcome > static_cast<uint8_t>(Outcome::cancelled)) return damaged("request.failed");
   return record;
 }
 

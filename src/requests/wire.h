@@ -1,4 +1,4 @@
-// The payloads of the request records in the journal: format 1, little-endian, lengths as varints
+// The payloads of the request records in the journal: formats 1 and 2, little-endian, lengths as varints
 // (LEB128). docs/internals/request-records.md has the layout; a decoder never trusts its input.
 #pragma once
 
@@ -10,6 +10,7 @@
 #include <vector>
 
 #include "base/base.h"
+#include "crypto/crypto.h"
 #include "journal/journal.h"
 #include "net/net.h"
 
@@ -32,8 +33,28 @@ struct Body {
 
 /// Why an attempt ended. `interrupted` (by a restart of the server, a stop, a rollout) never uses
 /// up an attempt; the others, but `completed`, do.
-enum class Outcome : uint8_t { running = 0, completed = 1, died = 2, refused = 3, timeout = 4, interrupted = 5 };
+enum class Outcome : uint8_t {
+  running = 0,
+  completed = 1,
+  died = 2,
+  refused = 3,
+  timeout = 4,
+  interrupted = 5,
+  cancelled = 6,  ///< somebody took the request back
+};
 std::string_view to_string(Outcome outcome);
+
+/// What the caller asked of a request beyond its delivery; most ask for nothing.
+struct Conditions {
+  /// The Idempotency-Key, as the caller wrote it between its quotes; empty for none.
+  std::string_view key = {};
+  /// Of method, target and body: tells another request under the same key. Only with a key.
+  crypto::Digest fingerprint{};
+  /// No delivery before this; the epoch for at once.
+  Time not_before;
+
+  bool empty() const { return key.empty() && not_before == Time{}; }
+};
 
 /// A request was taken over: after this record is durable it can no longer be lost.
 struct AcceptedRecord {
@@ -50,6 +71,7 @@ struct AcceptedRecord {
   std::optional<RequestId> replay_of;
   /// Set when the first attempt starts with this very record: one flush instead of two.
   std::optional<InstanceId> first_instance;
+  Conditions conditions = {};
 };
 
 /// An attempt begins; `number` counts deliveries from 1.
@@ -76,7 +98,7 @@ struct CompletedRecord {
   Body body;
 };
 
-/// The attempts are used up, or the agent is gone: a dead letter.
+/// The attempts are used up, or the agent is gone: a dead letter. Also the payload of a cancellation.
 struct FailedRecord {
   uint32_t number = 0;
   Outcome outcome = Outcome::died;
@@ -108,6 +130,7 @@ struct AcceptedSummary {
   std::optional<RequestId> replay_of;
   std::optional<InstanceId> first_instance;
   std::optional<journal::BlobId> blob;
+  Conditions conditions = {};
 };
 Result<AcceptedSummary> decode_accepted_summary(std::string_view payload);
 struct CompletedSummary {

@@ -135,6 +135,7 @@ std::span<const Api::Route> Api::routes() {
       {"GET", "/v1/requests/{id}", Access::keyed, &Api::get_request},
       {"GET", "/v1/requests/{id}/response", Access::keyed, &Api::get_response},
       {"POST", "/v1/requests/{id}/replay", Access::keyed, &Api::replay_request},
+      {"POST", "/v1/requests/{id}/cancel", Access::keyed, &Api::cancel_request},
   };
   return all;
 }

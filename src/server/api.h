@@ -97,6 +97,7 @@ class Api final : public net::Handler {
   Task<Handled> get_request(Context& context);
   Task<Handled> get_response(Context& context);
   Task<Handled> replay_request(Context& context);
+  Task<Handled> cancel_request(Context& context);
 
   Composition& server_;
 };

@@ -37,6 +37,7 @@ json::Object summary(const requests::RequestView& view) {
       {"reason", state.reason.empty() ? json::Value(nullptr) : json::Value(state.reason)},
       {"next_attempt_at",
        state.status == requests::Status::pending ? time_json(state.not_before) : json::Value(nullptr)},
+      {"idempotency_key", view.key.empty() ? json::Value(nullptr) : json::Value(view.key)},
       {"replay_of", view.replay_of ? json::Value(view.replay_of->to_string()) : json::Value(nullptr)}};
   return object;
 }
@@ -125,7 +126,7 @@ Task<Api::Handled> Api::list_requests(Context& context) {
   if (auto text = context.find("status")) {
     filter.status = requests::status_from_string(*text);
     if (!filter.status)
-      co_return fail(Code::invalid, "status: '{}' is none of pending, processing, completed, failed",
+      co_return fail(Code::invalid, "status: '{}' is none of pending, processing, completed, failed, cancelled",
                      text->substr(0, 64));
   }
   if (auto after = context.find("after")) {
@@ -187,6 +188,15 @@ Task<Api::Handled> Api::replay_request(Context& context) {
       .status = 202,
       .body = json::Object{{"request_id", copy.to_string()}, {"status", "pending"}, {"replay_of", id.to_string()}},
       .headers = {{"Location", "/v1/requests/" + copy.to_string()}, {"Gantry-Request-Id", copy.to_string()}}};
+}
+
+Task<Api::Handled> Api::cancel_request(Context& context) {
+  GANTRY_CO_TRY(RequestId id, id_of(context));
+  GANTRY_CO_TRY_VOID(co_await server_.proxy().cancel(context.scope, id, context.principal));
+  server_.log().info("request cancelled", telemetry::field("request", id),
+                     telemetry::field("principal", context.principal));
+  GANTRY_CO_TRY(requests::RequestView view, co_await server_.requests().get(context.scope, id));
+  co_return Reply{.body = summary(view)};
 }
 
 }  // namespace gantry::server

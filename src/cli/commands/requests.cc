@@ -140,7 +140,7 @@ std::string render_request(const json::Value& request, const Canvas& canvas, Tim
 
 bool is_finished(const json::Value& request) {
   std::string status = text_at(request, "status");
-  return status == "completed" || status == "failed";
+  return status == "completed" || status == "failed" || status == "cancelled";
 }
 
 Result<json::Value> wait_until_finished(Session& session, const std::string& id, Duration timeout) {
@@ -204,6 +204,16 @@ Result<int> run_requests_replay(Session& session) {
   session.print_value(request, "id",
                       [&](const json::Value& value) { return render_request(value, session.canvas(), session.now()); });
   return text_at(request, "status") == "completed" ? 0 : 1;
+}
+
+Result<int> run_requests_cancel(Session& session) {
+  GANTRY_TRY(ApiClient * api, session.api());
+  auto cancelled = api->post(request_path(session.given().required("ID"), "cancel"));
+  if (!cancelled) return std::unexpected(about_request(std::move(cancelled).error()));
+  session.print_value(*cancelled, "id", [&](const json::Value& value) {
+    return fmt::format("{} is {}\n", text_at(value, "id"), text_at(value, "status"));
+  });
+  return 0;
 }
 
 }  // namespace gantry::cli

@@ -1,0 +1,116 @@
+// Requests as others see them, and what they are asked with. Part of the door (requests.h).
+#pragma once
+
+#include <memory>
+#include <optional>
+#include <string>
+#include <vector>
+
+#include "base/base.h"
+#include "journal/journal.h"
+#include "requests/request_state.h"
+#include "requests/wire.h"
+
+namespace gantry::requests {
+
+/// A request as listings and `requests show` see it.
+struct RequestView {
+  RequestId id;
+  Scope scope;
+  AgentId agent_id;
+  std::string agent;
+  std::string method;
+  std::string target;
+  std::optional<RequestId> replay_of;
+  std::string key;  ///< the Idempotency-Key; empty for none
+  Time created_at;
+  uint64_t accept_seq = 0;
+  journal::Location accepted_at;              ///< of its AcceptedRecord
+  std::optional<journal::Location> final_at;  ///< of its CompletedRecord, when completed
+  RequestState state;
+};
+
+/// An Idempotency-Key: each agent has names of its own for each scope of callers.
+struct KeyName {
+  Scope scope;
+  AgentId agent;
+  std::string key;
+  friend auto operator<=>(const KeyName&, const KeyName&) = default;
+};
+
+/// The request that was accepted under a key.
+struct KeyHolder {
+  RequestView request;
+  crypto::Digest fingerprint{};
+};
+
+/// Whether a key is the caller's to use. While `mine`, everybody else finds it `busy` until `release_key`.
+struct KeyClaim {
+  enum class State {
+    mine,   ///< nobody used it: accept the request, then release
+    held,   ///< by `holder`
+    other,  ///< by `holder`, for another request
+    busy,   ///< somebody is accepting a request under it in this moment
+  };
+  State state = State::busy;
+  std::optional<RequestView> holder = {};
+};
+
+/// The `accept` of a request whose head is encoded already.
+struct Acceptance {
+  RequestId id;
+  Scope scope;
+  AcceptedRecord record;
+  std::string inline_body;  ///< becomes part of the record
+};
+
+/// A recorded request or answer with the payload that its views point into.
+struct StoredRequest {
+  std::shared_ptr<const std::string> payload;  ///< shared: its bytes stay where the views point, also when moved
+  AcceptedRecord record;
+};
+struct StoredAnswer {
+  std::shared_ptr<const std::string> payload;
+  CompletedRecord record;
+};
+
+/// What `list` shows.
+struct Filter {
+  std::string agent;  ///< empty: all
+  std::optional<Status> status;
+  size_t limit = 100;
+  uint64_t before_seq = 0;  ///< the cursor: newest first, only older ones; 0 from the start
+};
+struct Page {
+  std::vector<RequestView> requests;
+  uint64_t next = 0;  ///< the cursor of the next page, 0 at the end
+};
+
+/// How many requests are in each state.
+struct Counts {
+  uint64_t pending = 0;
+  uint64_t processing = 0;
+  uint64_t completed = 0;
+  uint64_t failed = 0;
+  uint64_t cancelled = 0;
+};
+
+/// Whether requests of an agent go out strictly in the order in which they were accepted (`concurrency: 1`), so
+/// that one that waits for its next attempt holds back those behind it.
+enum class Order { strict, relaxed };
+
+/// The next request to deliver, claimed: nobody else gets it until its attempt has ended or `unclaim`.
+struct Due {
+  RequestId id;
+  uint32_t attempts = 0;  ///< begun so far
+  uint32_t failures = 0;
+};
+
+/// An agent as its queue knows it.
+struct AgentKey {
+  AgentId id;
+  Scope scope;
+  std::string name;
+};
+
+}  // namespace gantry::requests
