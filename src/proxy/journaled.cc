@@ -56,7 +56,7 @@ Task<void> Proxy::State::journaled(net::Exchange& exchange, Call call, std::shar
 
 Task<Result<void>> Proxy::State::take_body(net::Exchange& exchange, Inbound& inbound) {
   exchange.set_body_limit(options_.request_body_limit.count);
-  Spool spool(parts_.requests, parts_.blocking, UINT64_MAX);
+  Spool spool(parts_.requests, parts_.blocking, inbound.call.scope, UINT64_MAX);
   while (!exchange.body_complete()) {
     GANTRY_CO_TRY(std::string_view piece, co_await exchange.read_some());
     if (piece.empty()) break;
@@ -132,7 +132,7 @@ Task<void> Proxy::State::carry(net::Exchange& exchange, Inbound& inbound, std::o
         co_return;
       }
     }
-    Attempt attempt(attempt_parts(), lease->target(), inbound.spec->timeout, &exchange);
+    Attempt attempt(attempt_parts(inbound.call.scope), lease->target(), inbound.spec->timeout, &exchange);
     bool answered = co_await attempt.run(outgoing(inbound, number));
     if (answered) {
       Settled settled = co_await settle_answer(inbound.id, inbound.call.scope, attempt, &exchange);

@@ -21,7 +21,7 @@ Task<Result<void>> Spool::append(std::string_view piece) {
 
 Task<Result<void>> Spool::flush() {
   if (!writer_) {
-    GANTRY_CO_TRY(auto created, co_await blocking_.run([this] { return requests_.blobs().create(); }));
+    GANTRY_CO_TRY(auto created, co_await blocking_.run([this] { return requests_.blobs().create(scope_); }));
     if (!created) co_return std::unexpected(std::move(created).error());
     writer_ = std::move(*created);
   }

@@ -72,7 +72,7 @@ class Proxy::State final : public Background {
   Task<void> expire_all();
   Duration retention_of(const Scope& scope, const std::string& agent) const;
 
-  AttemptParts attempt_parts() { return {parts_, options_, pool_, attempts_here()}; }
+  AttemptParts attempt_parts(Scope scope) { return {parts_, options_, pool_, attempts_here(), std::move(scope)}; }
   std::shared_ptr<Attempts> attempts_here();
   Task<void> interrupt_after(Duration patience);
 
