@@ -164,6 +164,37 @@ TEST_F(SealedTest, IsRefusedWithoutACipher) {
   }
 }
 
+// A start that takes the sealed checkpoint for a damaged one would report damage and not the missing key.
+TEST_F(SealedTest, IsRefusedForTheLackOfACipherAlsoWhenOldSegmentsAreGone) {
+  ChainFold fold;
+  fold.need_only({});
+  auto journal = open_with(&cipher_, &fold);
+  while (journal->usage()->segments.size() < 3) ASSERT_TRUE(appender_.append(*journal, std::string(20'000, 'g')));
+  ASSERT_TRUE(journal->tidy_up());
+  ASSERT_TRUE(journal->tidy_up());
+  ASSERT_GT(journal->first_seq(), 1u);
+  journal->stop();
+  ChainFold other;
+  auto plain = make(options(nullptr));
+  plain->add(other);
+  auto opened = plain->open();
+  ASSERT_FALSE(opened);
+  EXPECT_EQ(opened.error().id(), ErrorId::GR1002) << opened.error().reason();
+}
+
+TEST_F(SealedTest, AScopeGetsItsKeyAtItsFirstRecord) {
+  auto journal = open_with(&cipher_);
+  Entry entry = entry_of("payload");
+  entry.scope = Scope{"acme", "support", "prod"};
+  ASSERT_FALSE(cipher_.is_ready(entry.scope));
+  auto receipt = appender_.append(*journal, entry);
+  ASSERT_TRUE(receipt) << receipt.error().reason();
+  EXPECT_TRUE(cipher_.is_ready(entry.scope));
+  EXPECT_EQ(journal->read(receipt->location).value_or(""), "payload");
+  EXPECT_TRUE(journal->blobs().create(Scope{"acme", "sales", "prod"}));
+  journal->stop();
+}
+
 TEST_F(SealedTest, KeysOfBeforeARotationStillOpen) {
   auto journal = open_with(&cipher_);
   auto before = appender_.append(*journal, "before");
