@@ -14,6 +14,9 @@ Result<int> run_up(Session& session);
 Result<int> run_down(Session& session);
 Result<int> run_status(Session& session);
 Result<int> run_version(Session& session);
+// commands/encryption.cc
+Result<int> run_encryption_status(Session& session);
+Result<int> run_encryption_rotate(Session& session);
 // commands/doctor.cc
 Result<int> run_doctor(Session& session);
 // commands/deploy.cc

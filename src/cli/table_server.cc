@@ -50,6 +50,7 @@ Command up() {
                  "info",
                  {"debug", "info", "warn", "error", "off"}},
                 {"--log-format", 0, Value::choice, "FORMAT", "form of the log lines", "json", {"json", "text"}},
+                {"--encryption-key-file", 0, Value::file, "FILE", "master key for encryption at rest", "none"},
                 {"--io-threads", 0, Value::number, "N", "threads that serve connections", "one for each core"},
                 {"--journal-segment-size", 0, Value::size, "SIZE", "size of one file of the journal", "64Mi"},
                 {"--request-body-limit", 0, Value::size, "SIZE", "largest body of a request", "1Gi"},
@@ -109,6 +110,56 @@ Command status() {
   };
 }
 
+Command encryption() {
+  return {
+      .name = "encryption",
+      .group = group,
+      .summary = "Show and rotate the keys of encryption at rest",
+      .description =
+          "With a master key configured (gantry up --encryption-key-file), the server seals bodies, headers and "
+          "everything else in the journal with a data key for each scope, and keeps the data keys sealed by the master "
+          "key.",
+      .advice = {{"You want to know whether data is encrypted", "gantry encryption status"}},
+  };
+}
+
+Command encryption_status() {
+  return {
+      .name = "encryption status",
+      .group = group,
+      .summary = "Show the keys that the server encrypts with",
+      .description =
+          "Prints the fingerprint of the master key, since when it is in use, and the data keys of each scope. No key "
+          "is "
+          "shown.",
+      .flags = {output_flag()},
+      .examples = {{"gantry encryption status", "is this server encrypted, and under which key"}},
+      .advice = {{"Nothing is encrypted", "gantry up --encryption-key-file FILE"}},
+      .exits = {4, 11},
+      .run = run_encryption_status,
+  };
+}
+
+Command encryption_rotate() {
+  return {
+      .name = "encryption rotate",
+      .group = group,
+      .summary = "Seal what comes with new keys",
+      .description =
+          "Makes a new data key for each scope; what is stored already stays readable. With --new-key-file the key in "
+          "that file becomes the master key: all data keys are wrapped again in one transaction, and from then on the "
+          "server starts with the new file only. Requests go on meanwhile.\n\n"
+          "The server reads the file, so it lies on the server's machine and nobody else may read it.",
+      .flags = {{"--new-key-file", 0, Value::file, "FILE", "file that holds the new master key", "keep the master key"},
+                output_flag()},
+      .examples = {{"gantry encryption rotate", "new data keys, same master key"},
+                   {"gantry encryption rotate --new-key-file /etc/gantry/next.key", "a new master key"}},
+      .advice = {{"Afterwards, for the next start", "gantry config set encryption_key_file FILE"}},
+      .exits = {4, 5, 7, 11},
+      .run = run_encryption_rotate,
+  };
+}
+
 Command doctor() {
   return {
       .name = "doctor",
@@ -140,6 +191,8 @@ Command version() {
 
 }  // namespace
 
-std::vector<Command> server_commands() { return {demo(), up(), down(), status(), doctor(), version()}; }
+std::vector<Command> server_commands() {
+  return {demo(), up(), down(), status(), encryption(), encryption_status(), encryption_rotate(), doctor(), version()};
+}
 
 }  // namespace gantry::cli

@@ -14,7 +14,7 @@
 
 namespace gantry::journal {
 
-/// The SHA-256 of the content.
+/// The SHA-256 of the file: of the content, or of what it was sealed to, which is different each time.
 using BlobId = crypto::Digest;
 
 /// Where the content is and how long it is: what a record stores.
@@ -30,7 +30,7 @@ class BlobWriter {
   /// `unavailable` GR0101 if the disk refuses; the writer is then of no more use.
   virtual Result<void> write(std::string_view chunk) = 0;
   virtual Bytes size() const = 0;
-  /// Makes the content durable under its hash; if the same content is there already, it is kept and
+  /// Makes the content durable under its hash; if the same file is there already, it is kept and
   /// this copy dropped. Call once.
   virtual Result<BlobRef> finish() = 0;
 };
@@ -61,7 +61,8 @@ struct CollectOptions {
 class Blobs {
  public:
   virtual ~Blobs() = default;
-  virtual Result<std::unique_ptr<BlobWriter>> create() = 0;
+  /// With a cipher, the content is sealed with the key of `scope`.
+  virtual Result<std::unique_ptr<BlobWriter>> create(const Scope& scope) = 0;
   /// `not_found` if there is none.
   virtual Result<std::unique_ptr<BlobReader>> open(const BlobId& id) = 0;
   /// The whole content, verified; `exhausted` if it is longer than `limit`.

@@ -15,8 +15,16 @@ namespace {
 constexpr int writers = 4;
 constexpr int appends_each = 12;
 
-Options small_options() {
+/// What is around every life of a journal; `cipher` null for a plain one.
+struct World {
+  Clock& clock;
+  Random& random;
+  PayloadCipher* cipher = nullptr;
+};
+
+Options small_options(const World& world) {
   Options options = memory_journal_options();
+  options.cipher = world.cipher;
   options.segment_size = kibibytes(16);
   options.group_size = kibibytes(8);
   options.entry_size = kibibytes(4);
@@ -77,7 +85,7 @@ Task<void> write_some(Journal& journal, Ledger& ledger, int round, int writer) {
 void write_blobs(Journal& journal, Ledger& ledger, int round) {
   for (int i = 0; i < 3; ++i) {
     const std::string content = fmt::format("blob {} of {} ", i, i == 2 ? 0 : round) + std::string(3000, 'b');
-    auto writer = journal.blobs().create();
+    auto writer = journal.blobs().create(Scope::standard());
     if (!writer || !(*writer)->write(content)) continue;
     auto ref = (*writer)->finish();
     if (!ref) continue;
@@ -122,18 +130,22 @@ void expect_faithful(const Ledger& ledger, Journal& journal, const ChainFold& fo
   EXPECT_EQ(ledger.other_errors, 0);
 }
 
-class FaultTest : public testing::TestWithParam<FaultKind> {
+enum class Form { plain, sealed };
+
+class FaultTest : public testing::TestWithParam<std::tuple<FaultKind, Form>> {
  protected:
+  World world() { return {clock_, random_, std::get<Form>(GetParam()) == Form::sealed ? &cipher_ : nullptr}; }
   SystemClock clock_;
   SeededRandom random_{1};
+  FakeCipher cipher_;
 };
 
-uint64_t count_operations(Clock& clock, Random& random) {
+uint64_t count_operations(const World& world) {
   MemoryDisk disk;
   Appender appender;
   Ledger ledger;
   ChainFold fold;
-  auto journal = make_memory_journal(disk, small_options(), clock, random);
+  auto journal = make_memory_journal(disk, small_options(world), world.clock, world.random);
   journal->add(fold);
   EXPECT_TRUE(journal->open());
   run_workload(*journal, appender, ledger, 0);
@@ -143,9 +155,9 @@ uint64_t count_operations(Clock& clock, Random& random) {
 }
 
 // One life with a fault; false if the journal could not even be opened.
-void live_with_fault(MemoryDisk& disk, Clock& clock, Random& random, Appender& appender, Ledger& ledger, bool cut) {
+void live_with_fault(MemoryDisk& disk, const World& world, Appender& appender, Ledger& ledger, bool cut) {
   ChainFold fold;
-  auto journal = make_memory_journal(disk, small_options(), clock, random);
+  auto journal = make_memory_journal(disk, small_options(world), world.clock, world.random);
   journal->add(fold);
   if (!journal->open()) return;
   run_workload(*journal, appender, ledger, 0);
@@ -162,13 +174,13 @@ void live_with_fault(MemoryDisk& disk, Clock& clock, Random& random, Appender& a
   journal->stop();
 }
 
-void check_one(uint64_t at, FaultKind kind, uint64_t length, int number, Clock& clock, Random& random) {
+void check_one(uint64_t at, FaultKind kind, uint64_t length, int number, const World& world) {
   SCOPED_TRACE(fmt::format("operation {} kind {} length {} errno {}", at, static_cast<int>(kind), length, number));
   MemoryDisk disk(at * 7 + static_cast<uint64_t>(kind));
   Appender appender;
   Ledger ledger;
   disk.plan({.kind = kind, .at = at, .length = length, .number = number});
-  live_with_fault(disk, clock, random, appender, ledger, kind == FaultKind::cut);
+  live_with_fault(disk, world, appender, ledger, kind == FaultKind::cut);
   // What an appender was told after the power was gone reached nobody.
   if (disk.is_cut()) ledger.refused.clear();
   disk.restore_power(kind == FaultKind::cut && at % 3 == 0 ? Loss::none : Loss::some);
@@ -176,7 +188,7 @@ void check_one(uint64_t at, FaultKind kind, uint64_t length, int number, Clock& 
   // Twice: a recovery must not undo or redo anything either, and what it finds must be a base to go on from.
   for (int life = 1; life <= 2; ++life) {
     ChainFold fold;
-    auto journal = make_memory_journal(disk, small_options(), clock, random);
+    auto journal = make_memory_journal(disk, small_options(world), world.clock, world.random);
     journal->add(fold);
     auto opened = journal->open();
     ASSERT_TRUE(opened) << opened.error().reason();
@@ -193,32 +205,38 @@ void check_one(uint64_t at, FaultKind kind, uint64_t length, int number, Clock& 
 }
 
 TEST_P(FaultTest, LosesNothingAcknowledgedAtAnyOperation) {
-  const uint64_t operations = count_operations(clock_, random_);
+  const uint64_t operations = count_operations(world());
   ASSERT_GT(operations, 60u);
   // Beyond the end too: the order of threads makes the number vary.
-  for (uint64_t at = 0; at < operations + 20 && !HasFailure(); ++at) check_one(at, GetParam(), 1, 5, clock_, random_);
+  for (uint64_t at = 0; at < operations + 20 && !HasFailure(); ++at)
+    check_one(at, std::get<FaultKind>(GetParam()), 1, 5, world());
 }
 
-std::string name_of(const testing::TestParamInfo<FaultKind>& info) {
-  switch (info.param) {
+std::string name_of(const testing::TestParamInfo<FaultTest::ParamType>& info) {
+  const std::string form = std::get<Form>(info.param) == Form::sealed ? "Sealed" : "";
+  switch (std::get<FaultKind>(info.param)) {
     case FaultKind::fail:
-      return "Fail";
+      return form + "Fail";
     case FaultKind::tear:
-      return "Tear";
+      return form + "Tear";
     default:
-      return "Cut";
+      return form + "Cut";
   }
 }
-INSTANTIATE_TEST_SUITE_P(Kinds, FaultTest, testing::Values(FaultKind::fail, FaultKind::tear, FaultKind::cut), name_of);
+INSTANTIATE_TEST_SUITE_P(Kinds, FaultTest,
+                         testing::Combine(testing::Values(FaultKind::fail, FaultKind::tear, FaultKind::cut),
+                                          testing::Values(Form::plain, Form::sealed)),
+                         name_of);
 
 TEST(FaultsInARow, SurvivesOutagesOfManyOperationsThatBeginAnywhere) {
   SystemClock clock;
   SeededRandom random(1);
-  const uint64_t operations = count_operations(clock, random);
+  const World world{clock, random};
+  const uint64_t operations = count_operations(world);
   constexpr int enospc = 28;
   for (uint64_t at = 0; at < operations && !testing::Test::HasFailure(); at += 3) {
-    check_one(at, FaultKind::fail, 25, enospc, clock, random);
-    check_one(at, FaultKind::tear, 25, 5, clock, random);
+    check_one(at, FaultKind::fail, 25, enospc, world);
+    check_one(at, FaultKind::tear, 25, 5, world);
   }
 }
 

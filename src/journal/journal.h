@@ -35,6 +35,7 @@
 #include "async/async.h"
 #include "base/base.h"
 #include "journal/blobs.h"
+#include "journal/cipher.h"
 #include "journal/fold.h"
 #include "journal/options.h"
 #include "journal/record.h"
@@ -112,7 +113,8 @@ class Journal {
   virtual void add(Projection& projection) = 0;
   /// Locks the directory, restores the folds, starts the threads. Blocks. Call it once; after an error
   /// the journal can only be destroyed. GR0104 if a newer Gantry
-  /// wrote the files, GR0103 if they are damaged, GR0001 if another process has them open.
+  /// wrote the files, GR0103 if they are damaged, GR1002 if they are sealed and the options have no cipher,
+  /// GR0001 if another process has them open.
   virtual Result<void> open() = 0;
   /// Commits what is queued, writes a checkpoint, joins the threads. Idempotent. Later appends fail
   /// with `unavailable`. The I/O threads of waiting appenders must still run.

@@ -217,7 +217,8 @@ TEST_F(JournalTest, ReadersSeeEveryRecordOnceWhileItIsWritten) {
     appender_.group().spawn(appender_.next(), append_in_a_row(*journal, std::string(700, 'x'), total / 40, failures));
   for (auto& reader : readers) reader.join();
   EXPECT_EQ(failures, 0);
-  EXPECT_GT(journal->usage()->segments.size(), 5u) << "more than one segment must be involved";
+  // Numbers and not a count: nobody needs the records, so the housekeeping may have taken the first segments away.
+  EXPECT_GT(journal->usage()->segments.back().number, 5u) << "more than one segment must be involved";
   journal->stop();
 }
 

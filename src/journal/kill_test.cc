@@ -27,14 +27,15 @@ std::string payload_of(const Receipt& receipt) {
   return payload;
 }
 
-Options options_at(const std::filesystem::path& directory) {
+Options options_at(const std::filesystem::path& directory, PayloadCipher* cipher = nullptr) {
   return {.directory = directory,
           .segment_size = mebibytes(1),
           .group_size = kibibytes(256),
           .entry_size = kibibytes(64),
           .checkpoint_every = kibibytes(256),
           .compress_after = Duration::zero(),
-          .housekeeping_every = std::chrono::milliseconds(10)};
+          .housekeeping_every = std::chrono::milliseconds(10),
+          .cipher = cipher};
 }
 
 Task<void> write_forever(Journal& journal, uint64_t life, uint64_t writer, int pipe) {
@@ -48,11 +49,11 @@ Task<void> write_forever(Journal& journal, uint64_t life, uint64_t writer, int p
   }
 }
 
-[[noreturn]] void be_the_child(const std::filesystem::path& directory, uint64_t life, int pipe) {
+[[noreturn]] void be_the_child(const Options& options, uint64_t life, int pipe) {
   SystemClock clock;
   SystemRandom random;
   ChainFold fold;
-  auto journal = make_segments(options_at(directory), clock, random);
+  auto journal = make_segments(options, clock, random);
   journal->add(fold);
   if (!journal->open()) ::_exit(3);
   Appender appender;
@@ -80,8 +81,8 @@ std::vector<Receipt> collect_and_kill(pid_t child, int pipe, size_t enough, Dura
   return receipts;
 }
 
-TEST(KillTest, KeepsWhatWasAcknowledgedWheneverTheProcessIsKilled) {
-  const std::filesystem::path directory = testing::TempDir() + fmt::format("gantry-journal-kill-{}", ::getpid());
+void expect_all_kept(const Options& options) {
+  const std::filesystem::path& directory = options.directory;
   SystemClock clock;
   SystemRandom random;
   std::map<uint64_t, std::string> acknowledged;
@@ -91,7 +92,7 @@ TEST(KillTest, KeepsWhatWasAcknowledgedWheneverTheProcessIsKilled) {
     const pid_t child = ::fork();
     if (child == 0) {
       ::close(ends[0]);
-      be_the_child(directory, life, ends[1]);
+      be_the_child(options, life, ends[1]);
     }
     ::close(ends[1]);
     const auto receipts =
@@ -102,7 +103,7 @@ TEST(KillTest, KeepsWhatWasAcknowledgedWheneverTheProcessIsKilled) {
     if (life % 3 == 1) continue;
 
     ChainFold fold;
-    auto journal = make_segments(options_at(directory), clock, random);
+    auto journal = make_segments(options, clock, random);
     journal->add(fold);
     auto opened = journal->open();
     ASSERT_TRUE(opened) << opened.error().reason();
@@ -120,6 +121,15 @@ TEST(KillTest, KeepsWhatWasAcknowledgedWheneverTheProcessIsKilled) {
   }
   EXPECT_GT(acknowledged.size(), 100u);
   ASSERT_TRUE(os::remove_tree(directory));
+}
+
+TEST(KillTest, KeepsWhatWasAcknowledgedWheneverTheProcessIsKilled) {
+  expect_all_kept(options_at(testing::TempDir() + fmt::format("gantry-journal-kill-{}", ::getpid())));
+}
+
+TEST(KillTest, KeepsSealedRecordsToo) {
+  FakeCipher cipher;
+  expect_all_kept(options_at(testing::TempDir() + fmt::format("gantry-journal-sealed-{}", ::getpid()), &cipher));
 }
 
 TEST(KillTest, RefusesADirectoryThatIsOpenElsewhere) {

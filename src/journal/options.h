@@ -6,6 +6,7 @@
 #include <string_view>
 
 #include "base/base.h"
+#include "journal/cipher.h"
 
 namespace gantry::journal {
 
@@ -57,6 +58,10 @@ struct Options {
   Duration projection_linger = std::chrono::milliseconds(50);
   /// A projection that is further behind is `lagging`.
   uint64_t lag_limit = 1'000'000;
+
+  /// Seals what is written from now on and opens what was sealed; outlives the journal. Null: records are stored as
+  /// they are, and a directory with sealed ones is refused (GR1002).
+  PayloadCipher* cipher = nullptr;
 
   Notify notify = [](Severity, std::string_view) {};
 };

@@ -26,7 +26,7 @@ Attempt::Attempt(AttemptParts parts, agents::Target& target, Duration timeout, n
       key_(target.instance().to_string()),
       timeout_(timeout),
       client_(client),
-      spool_(parts.parts.requests, parts.parts.blocking, parts.options.answer_record_limit.count) {
+      spool_(parts.parts.requests, parts.parts.blocking, parts.scope, parts.options.answer_record_limit.count) {
   parts_.attempts->add(*this);
   interrupted_ = parts_.attempts->interrupted();
 }

@@ -50,6 +50,7 @@ struct AttemptParts {
   const Options& options;
   net::Pool& pool;
   std::shared_ptr<Attempts> attempts;
+  Scope scope;  ///< whose answer is recorded
 };
 
 class Attempt {

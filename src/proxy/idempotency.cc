@@ -6,10 +6,9 @@
 namespace gantry::proxy {
 namespace {
 
-// Tells another request under the same key: method, target, and the digest of the body, which a blob's id is.
+// Tells another request under the same key.
 crypto::Digest fingerprint_of(const Inbound& inbound) {
-  const crypto::Digest body =
-      inbound.body.blob ? *inbound.body.blob : crypto::sha256(crypto::bytes_of(inbound.inline_body));
+  const crypto::Digest& body = inbound.body_digest;
   std::string text = fmt::format("{}\n{}\n", inbound.method, inbound.call.target);
   // SAFETY: bytes of a digest seen as char.
   text.append(reinterpret_cast<const char*>(body.data()), body.size());

@@ -69,13 +69,15 @@ Task<void> Proxy::State::journaled(net::Exchange& exchange, Call call, std::shar
 
 Task<Result<void>> Proxy::State::take_body(net::Exchange& exchange, Inbound& inbound) {
   exchange.set_body_limit(options_.request_body_limit.count);
-  Spool spool(parts_.requests, parts_.blocking, UINT64_MAX);
+  Spool spool(parts_.requests, parts_.blocking, inbound.call.scope, UINT64_MAX);
+  if (inbound.asked.key) spool.digest_content();
   while (!exchange.body_complete()) {
     GANTRY_CO_TRY(std::string_view piece, co_await exchange.read_some());
     if (piece.empty()) break;
     GANTRY_CO_TRY_VOID(co_await spool.append(piece));
   }
   GANTRY_CO_TRY(inbound.body, co_await spool.finish());
+  if (inbound.asked.key) inbound.body_digest = spool.take_digest();
   inbound.inline_body = std::move(spool.inline_bytes());
   inbound.body.inline_bytes = inbound.inline_body;
   inbound.trailers.assign(exchange.request_trailers().begin(), exchange.request_trailers().end());
@@ -155,7 +157,7 @@ Task<void> Proxy::State::carry(net::Exchange& exchange, Inbound& inbound, std::o
         co_return;
       }
     }
-    Attempt attempt(attempt_parts(), lease->target(), inbound.spec->timeout, &exchange);
+    Attempt attempt(attempt_parts(inbound.call.scope), lease->target(), inbound.spec->timeout, &exchange);
     bool answered = co_await attempt.run(outgoing(inbound, number));
     if (answered && !attempt.cancelled()) {
       Settled settled = co_await settle_answer(inbound.id, inbound.call.scope, attempt, &exchange);

@@ -102,7 +102,7 @@ Task<void> Proxy::State::deliver(std::shared_ptr<agents::Route> route, agents::L
   }
   const requests::AcceptedRecord& record = stored->record;
   auto spec = route->spec();
-  Attempt attempt(attempt_parts(), lease.target(), spec->timeout, nullptr);
+  Attempt attempt(attempt_parts(scope), lease.target(), spec->timeout, nullptr);
   bool answered = co_await attempt.run({.id = due.id,
                                         .number = number,
                                         .method = record.method,

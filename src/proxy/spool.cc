@@ -13,6 +13,7 @@ constexpr size_t piece_size = size_t{256} << 10;
 Task<Result<void>> Spool::append(std::string_view piece) {
   uint64_t room = size_ < keep_ ? keep_ - size_ : 0;
   size_ += piece.size();
+  if (content_) content_->update(crypto::bytes_of(piece));
   buffer_.append(piece.substr(0, static_cast<size_t>(std::min<uint64_t>(room, piece.size()))));
   size_t limit = writer_ ? piece_size : requests_.options().inline_limit.count;
   if (buffer_.size() > limit) co_return co_await flush();
@@ -21,7 +22,7 @@ Task<Result<void>> Spool::append(std::string_view piece) {
 
 Task<Result<void>> Spool::flush() {
   if (!writer_) {
-    GANTRY_CO_TRY(auto created, co_await blocking_.run([this] { return requests_.blobs().create(); }));
+    GANTRY_CO_TRY(auto created, co_await blocking_.run([this] { return requests_.blobs().create(scope_); }));
     if (!created) co_return std::unexpected(std::move(created).error());
     writer_ = std::move(*created);
   }

@@ -12,9 +12,14 @@ namespace gantry::proxy {
 /// One body on its way into the journal. Belongs to one coroutine.
 class Spool {
  public:
-  /// `keep` bytes are kept at most; the rest is counted and dropped.
-  Spool(requests::Requests& requests, BlockingPool& blocking, uint64_t keep)
-      : requests_(requests), blocking_(blocking), keep_(keep) {}
+  /// `keep` bytes are kept at most; the rest is counted and dropped. A blob belongs to `scope`.
+  Spool(requests::Requests& requests, BlockingPool& blocking, Scope scope, uint64_t keep)
+      : requests_(requests), blocking_(blocking), scope_(std::move(scope)), keep_(keep) {}
+
+  /// From now on what comes in is digested, too: a blob's id tells nothing of its content when it is sealed.
+  void digest_content() { content_.emplace(); }
+  /// After `finish`, of everything that came in.
+  crypto::Digest take_digest() { return content_->finish(); }
 
   /// `unavailable` if the disk refuses.
   Task<Result<void>> append(std::string_view piece);
@@ -30,9 +35,11 @@ class Spool {
 
   requests::Requests& requests_;
   BlockingPool& blocking_;
+  Scope scope_;
   uint64_t keep_;
   uint64_t size_ = 0;
   std::string buffer_;
+  std::optional<crypto::Sha256> content_;
   std::unique_ptr<journal::BlobWriter> writer_;
 };
 

@@ -20,6 +20,7 @@ struct Inbound {
   Call call;
   Preference preference;
   Asked asked;
+  crypto::Digest body_digest{};  ///< with a key
   crypto::Digest fingerprint{};  ///< with a key
   std::string_view method;
   net::Framing::Kind framing = net::Framing::Kind::none;
@@ -89,7 +90,7 @@ class Proxy::State final : public Background {
   Task<void> expire_all();
   Duration retention_of(const Scope& scope, const std::string& agent) const;
 
-  AttemptParts attempt_parts() { return {parts_, options_, pool_, attempts_here()}; }
+  AttemptParts attempt_parts(Scope scope) { return {parts_, options_, pool_, attempts_here(), std::move(scope)}; }
   std::shared_ptr<Attempts> attempts_here();
   Task<void> interrupt_after(Duration patience);
 

@@ -114,6 +114,8 @@ std::span<const Api::Route> Api::routes() {
       {"GET", "/v1/doctor/storage", Access::keyed, &Api::doctor_storage},
       {"GET", "/v1/openapi.json", Access::keyed, &Api::openapi},
       {"POST", "/v1/server/shutdown", Access::keyed, &Api::shutdown},
+      {"GET", "/v1/encryption", Access::keyed, &Api::encryption},
+      {"POST", "/v1/encryption/rotate", Access::keyed, &Api::rotate_encryption},
       {"POST", "/v1/validate", Access::keyed, &Api::validate},
       {"POST", "/v1/workdirs", Access::keyed, &Api::put_workdir},
       {"HEAD", "/v1/workdirs/{digest}", Access::keyed, &Api::head_workdir},

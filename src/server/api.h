@@ -76,6 +76,10 @@ class Api final : public net::Handler {
   Task<Handled> openapi(Context& context);
   Task<Handled> shutdown(Context& context);
 
+  // api_encryption.cc
+  Task<Handled> encryption(Context& context);
+  Task<Handled> rotate_encryption(Context& context);
+
   // api_agents.cc
   Task<Handled> validate(Context& context);
   Task<Handled> put_workdir(Context& context);

@@ -51,6 +51,7 @@ Result<void> Composition::start() {
   threads_->start();
   blocking_ = std::make_unique<BlockingPool>(4, 65'536);
   GANTRY_TRY_VOID(open_store());
+  GANTRY_TRY_VOID(open_vault());
   make_journal();
   make_features();
   GANTRY_TRY_VOID(start_features());
@@ -109,7 +110,8 @@ Result<void> Composition::open_sandbox() {
 }
 
 Result<void> Composition::open_store() {
-  const std::array migrations{identity::migrations(), agents::migrations(), requests::migrations()};
+  const std::array migrations{identity::migrations(), agents::migrations(), requests::migrations(),
+                              vault::migrations()};
   auto database = store::open_sqlite(data_ / "store.db", migrations);
   if (!database) return std::unexpected(std::move(database).error().wrap("open the store"));
   database_ = std::move(*database);
@@ -119,9 +121,20 @@ Result<void> Composition::open_store() {
   return named("create the root key", identity_->ensure_root_key(data_ / "root.key", scope()));
 }
 
+Result<void> Composition::open_vault() {
+  const config::Config& config = options_.config;
+  auto vault =
+      vault::Vault::open({*database_, *blocking_, clock_, random_},
+                         {.file = config.text("encryption_key_file"), .text = config.secret("encryption_key")});
+  if (!vault) return std::unexpected(std::move(vault).error().wrap("open the encryption keys"));
+  vault_ = std::move(*vault);
+  return {};
+}
+
 void Composition::make_journal() {
   journal::Options journal_options;
   journal_options.directory = data_ / "journal";
+  journal_options.cipher = vault_->cipher();
   journal_options.segment_size = options_.config.size("journal_segment_size");
   journal_options.notify = [log = log_](journal::Severity severity, std::string_view text) {
     if (severity == journal::Severity::error)

@@ -16,6 +16,7 @@
 #include "server/server.h"
 #include "store/store.h"
 #include "telemetry/telemetry.h"
+#include "vault/vault.h"
 
 namespace gantry::server {
 
@@ -53,6 +54,7 @@ class Composition {
   BlockingPool& blocking() { return *blocking_; }
   store::Database& database() { return *database_; }
   identity::Identity& identity() { return *identity_; }
+  vault::Vault& vault() { return *vault_; }
   journal::Journal& journal() { return *journal_; }
   requests::Requests& requests() { return *requests_; }
   sandbox::Driver& sandbox() { return *sandbox_; }
@@ -63,6 +65,7 @@ class Composition {
   Result<void> lock_data();
   Result<void> open_log();
   Result<void> open_store();
+  Result<void> open_vault();
   void make_journal();
   Result<void> open_sandbox();
   void make_features();
@@ -83,6 +86,7 @@ class Composition {
   std::unique_ptr<BlockingPool> blocking_;
   std::unique_ptr<store::Database> database_;
   std::unique_ptr<identity::Identity> identity_;
+  std::unique_ptr<vault::Vault> vault_;
   std::unique_ptr<journal::Journal> journal_;
   std::unique_ptr<requests::Requests> requests_;
   std::unique_ptr<sandbox::Driver> sandbox_;

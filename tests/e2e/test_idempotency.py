@@ -1,7 +1,10 @@
 """One execution for one Idempotency-Key; requests for later; requests that are taken back."""
+import base64
 import collections
 import concurrent.futures
 import json
+
+import pytest
 
 from gantry_server import wait_for
 
@@ -71,7 +74,10 @@ def test_of_a_thousand_equal_keys_at_once_one_is_executed(server):
     assert len(server.requests(agent="bot")) == 1
 
 
-def test_a_large_answer_is_replayed_byte_for_byte(server):
+@pytest.mark.parametrize("encrypted", [False, True])
+def test_a_large_answer_is_replayed_byte_for_byte(make_server, encrypted):
+    key = base64.b64encode(bytes(range(32))).decode()
+    server = make_server({"GANTRY_ENCRYPTION_KEY": key} if encrypted else {}).start()
     server.deploy("bot", "echo.py")
     body, headers = bytes(range(256)) * 4096, {"Idempotency-Key": "large"}
     first = server.call("bot", "/mirror", "POST", body, headers)

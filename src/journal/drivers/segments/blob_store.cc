@@ -2,15 +2,19 @@
 
 #include <algorithm>
 
+#include "journal/drivers/segments/sealed_blob.h"
+
 namespace gantry::journal::segments {
 namespace {
 
 constexpr std::string_view top = "blobs";
 constexpr std::string_view unfinished = "blobs/unfinished";
+constexpr std::string_view sealed_ending = ".sealed";
 
 std::string directory_of(const BlobId& id) { return fmt::format("{}/{}", top, crypto::hex({id.data(), 1})); }
-std::string path_of(const BlobId& id) {
-  return fmt::format("{}/{}", directory_of(id), crypto::hex(std::span(id).subspan(1)));
+std::string path_of(const BlobId& id, BlobForm form) {
+  return fmt::format("{}/{}{}", directory_of(id), crypto::hex(std::span(id).subspan(1)),
+                     form == BlobForm::sealed ? sealed_ending : "");
 }
 
 Error not_written(Error error) {
@@ -19,8 +23,8 @@ Error not_written(Error error) {
 
 class FileBlobWriter final : public BlobWriter {
  public:
-  FileBlobWriter(BlobStore& store, Storage& storage, std::string name, std::unique_ptr<File> file)
-      : store_(store), storage_(storage), name_(std::move(name)), file_(std::move(file)) {}
+  FileBlobWriter(BlobStore& store, Storage& storage, std::string name, std::unique_ptr<File> file, BlobForm form)
+      : store_(store), storage_(storage), name_(std::move(name)), file_(std::move(file)), form_(form) {}
   ~FileBlobWriter() override {
     // What cannot be removed now is swept at the next start.
     if (!settled_) std::ignore = storage_.remove(name_);
@@ -39,7 +43,7 @@ class FileBlobWriter final : public BlobWriter {
   Result<BlobRef> finish() override {
     const BlobRef ref{hash_.finish(), {size_}};
     auto settled = file_->sync();
-    if (settled) settled = store_.settle(name_, ref);
+    if (settled) settled = store_.settle(name_, ref, form_);
     if (!settled) return std::unexpected(not_written(std::move(settled).error()));
     settled_ = true;
     return ref;
@@ -50,6 +54,7 @@ class FileBlobWriter final : public BlobWriter {
   Storage& storage_;
   std::string name_;
   std::unique_ptr<File> file_;
+  BlobForm form_;
   crypto::Sha256 hash_;
   uint64_t size_ = 0;
   bool settled_ = false;
@@ -67,20 +72,16 @@ class FileBlobReader final : public BlobReader {
     GANTRY_TRY(size_t got, file_->read(offset_, out));
     hash_.update(std::string_view(out.data(), got));
     offset_ += got;
-    if (got < out.size()) return std::unexpected(damaged("it became shorter"));
+    if (got < out.size()) return std::unexpected(damaged_blob(id_, "it became shorter"));
     // Before the last bytes are handed out: nobody may take a damaged blob for a whole one.
     if (offset_ == size_ && !verified_) {
-      if (hash_.finish() != id_) return std::unexpected(damaged("its content does not have its hash"));
+      if (hash_.finish() != id_) return std::unexpected(damaged_blob(id_, "its content does not have its hash"));
       verified_ = true;
     }
     return got;
   }
 
  private:
-  Error damaged(std::string_view what) const {
-    return Error(ErrorId::GR0103, fmt::format("blob {} is damaged: {}", crypto::hex(id_), what))
-        .with_hint("restore the journal directory from a backup");
-  }
   BlobId id_;
   std::unique_ptr<File> file_;
   uint64_t size_;
@@ -99,16 +100,21 @@ Result<void> BlobStore::sweep() {
   return storage_.sync_directory(std::string(top));
 }
 
-Result<std::unique_ptr<BlobWriter>> BlobStore::create() {
+Result<std::unique_ptr<BlobWriter>> BlobStore::create(const Scope& scope) {
   std::string name = fmt::format("{}/{}", unfinished, next_temporary_.fetch_add(1));
   auto file = storage_.open(name, OpenMode::create);
   if (!file) return std::unexpected(not_written(std::move(file).error()));
-  return std::make_unique<FileBlobWriter>(*this, storage_, std::move(name), *std::move(file));
+  const BlobForm form = cipher_ ? BlobForm::sealed : BlobForm::plain;
+  auto writer = std::make_unique<FileBlobWriter>(*this, storage_, std::move(name), *std::move(file), form);
+  if (cipher_ == nullptr) return writer;
+  BlobSalt salt;
+  random_.fill(salt);
+  return seal_blob(std::move(writer), scope, salt, *cipher_);
 }
 
-Result<void> BlobStore::settle(const std::string& temporary, const BlobRef& ref) {
+Result<void> BlobStore::settle(const std::string& temporary, const BlobRef& ref, BlobForm form) {
   const std::string directory = directory_of(ref.id);
-  const std::string path = path_of(ref.id);
+  const std::string path = path_of(ref.id, form);
   std::lock_guard lock(names_);
   if (auto there = storage_.open(path, OpenMode::read)) {
     GANTRY_TRY(uint64_t size, (*there)->size());
@@ -126,12 +132,19 @@ Result<void> BlobStore::settle(const std::string& temporary, const BlobRef& ref)
 }
 
 Result<std::unique_ptr<BlobReader>> BlobStore::open(const BlobId& id) {
-  auto file = storage_.open(path_of(id), OpenMode::read);
+  BlobForm form = BlobForm::plain;
+  auto file = storage_.open(path_of(id, form), OpenMode::read);
+  if (!file && file.error().code() == Code::not_found) {
+    form = BlobForm::sealed;
+    file = storage_.open(path_of(id, form), OpenMode::read);
+  }
   if (!file && file.error().code() == Code::not_found)
     return fail(Code::not_found, "there is no blob {}", crypto::hex(id));
   if (!file) return std::unexpected(std::move(file).error());
   GANTRY_TRY(uint64_t size, (*file)->size());
-  return std::make_unique<FileBlobReader>(id, *std::move(file), size);
+  auto reader = std::make_unique<FileBlobReader>(id, *std::move(file), size);
+  if (form == BlobForm::plain) return reader;
+  return open_blob(std::move(reader), id, cipher_);
 }
 
 Result<std::string> BlobStore::read(const BlobId& id, Bytes limit) {
@@ -152,7 +165,9 @@ Result<std::vector<BlobStore::Found>> BlobStore::walk() {
     GANTRY_TRY(auto files, storage_.list(fmt::format("{}/{}", top, directory.name)));
     for (StoredName& file : files) {
       // A file with another name is not ours, and is left alone.
-      auto digest = crypto::unhex(directory.name + file.name);
+      std::string_view name = file.name;
+      if (name.ends_with(sealed_ending)) name.remove_suffix(sealed_ending.size());
+      auto digest = crypto::unhex(fmt::format("{}{}", directory.name, name));
       Found found;
       if (!digest || digest->size() != found.id.size()) continue;
       std::ranges::copy(*digest, found.id.begin());
@@ -184,7 +199,7 @@ Result<bool> BlobStore::remove_unused(const Found& found, Duration grace) {
   GANTRY_TRY(auto siblings, storage_.list(directory_of(found.id)));
   auto now = std::ranges::find(siblings, found.file.name, &StoredName::name);
   if (now == siblings.end() || !is_old(*now, grace)) return false;
-  GANTRY_TRY_VOID(storage_.remove(path_of(found.id)));
+  GANTRY_TRY_VOID(storage_.remove(fmt::format("{}/{}", directory_of(found.id), found.file.name)));
   return true;
 }
 

@@ -11,10 +11,10 @@ namespace {
 
 class BlobTest : public testing::Test {
  protected:
-  BlobTest() : storage_(disk_.storage()), blobs_(*storage_, clock_) { EXPECT_TRUE(blobs_.sweep()); }
+  BlobTest() : storage_(disk_.storage()), blobs_(BlobParts{*storage_, clock_, random_}) { EXPECT_TRUE(blobs_.sweep()); }
 
   Result<BlobRef> write(std::string_view content) {
-    GANTRY_TRY(auto writer, blobs_.create());
+    GANTRY_TRY(auto writer, blobs_.create(Scope::standard()));
     // In pieces, as it streams in.
     for (size_t at = 0; at < content.size(); at += 1000) GANTRY_TRY_VOID(writer->write(content.substr(at, 1000)));
     return writer->finish();
@@ -26,6 +26,7 @@ class BlobTest : public testing::Test {
 
   MemoryDisk disk_;
   SystemClock clock_;
+  SeededRandom random_{1};
   std::unique_ptr<Storage> storage_;
   BlobStore blobs_;
 };
@@ -58,7 +59,7 @@ TEST_F(BlobTest, IsStoredOnceHoweverOftenItIsWritten) {
 
 TEST_F(BlobTest, LeavesNothingWhenItIsNotFinished) {
   {
-    auto writer = blobs_.create();
+    auto writer = blobs_.create(Scope::standard());
     ASSERT_TRUE(writer);
     ASSERT_TRUE((*writer)->write("half"));
     EXPECT_EQ((*writer)->size().count, 4u);
@@ -67,12 +68,12 @@ TEST_F(BlobTest, LeavesNothingWhenItIsNotFinished) {
 }
 
 TEST_F(BlobTest, IsSweptWhenTheProcessDiedWhileWriting) {
-  auto writer = blobs_.create();
+  auto writer = blobs_.create(Scope::standard());
   ASSERT_TRUE(writer);
   ASSERT_TRUE((*writer)->write("half"));
   disk_.restore_power(Loss::none);
   auto storage = disk_.storage();
-  BlobStore next(*storage, clock_);
+  BlobStore next(BlobParts{*storage, clock_, random_});
   ASSERT_EQ(disk_.names("blobs/unfinished").size(), 1u);
   ASSERT_TRUE(next.sweep());
   EXPECT_TRUE(disk_.names("blobs/unfinished").empty());
@@ -83,7 +84,7 @@ TEST_F(BlobTest, IsThereAfterAPowerCutOnceItWasFinished) {
   ASSERT_TRUE(ref);
   disk_.restore_power(Loss::some);
   auto storage = disk_.storage();
-  BlobStore next(*storage, clock_);
+  BlobStore next(BlobParts{*storage, clock_, random_});
   EXPECT_EQ(next.read(ref->id, mebibytes(1)).value_or(""), "durable");
 }
 
@@ -111,7 +112,7 @@ TEST_F(BlobTest, IsRefusedAboveTheLimitOfTheReader) {
 }
 
 TEST_F(BlobTest, IsUnavailableWhenTheDiskIsFull) {
-  auto writer = blobs_.create();
+  auto writer = blobs_.create(Scope::standard());
   ASSERT_TRUE(writer);
   disk_.plan({.kind = FaultKind::fail, .at = disk_.operations(), .length = 1, .number = 28});
   auto written = (*writer)->write("x");

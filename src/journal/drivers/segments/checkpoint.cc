@@ -18,6 +18,17 @@ constexpr Bytes max_size = gibibytes(4);
 
 Error bad(std::string_view what) { return Error(ErrorId::GR0103, fmt::format("a checkpoint is damaged: {}", what)); }
 
+// What recovery looks at before it opens the rest.
+std::string context_of(std::string_view encoded) {
+  return fmt::format("checkpoint{}", encoded.substr(16, fixed_size - 16));
+}
+
+std::string with_version(std::string bytes, uint32_t version) {
+  put<uint32_t>(bytes.data() + 8, version);
+  put<uint32_t>(bytes.data() + 12, crypto::crc32c(std::string_view(bytes).substr(16)));
+  return bytes;
+}
+
 std::string name_of(uint64_t seq) { return fmt::format("{:020}.ckpt", seq); }
 
 }  // namespace
@@ -29,7 +40,7 @@ std::string encode_checkpoint(const Checkpoint& checkpoint) {
   out.reserve(size);
   out.resize(fixed_size);
   std::memcpy(out.data(), magic.data(), magic.size());
-  put<uint32_t>(out.data() + 8, format_version);
+  put<uint32_t>(out.data() + 8, plain_version);
   put<uint64_t>(out.data() + 16, checkpoint.seq);
   put<uint64_t>(out.data() + 24, checkpoint.segment);
   put<uint64_t>(out.data() + 32, checkpoint.offset);
@@ -49,9 +60,9 @@ Result<Checkpoint> decode_checkpoint(std::string_view bytes) {
   if (bytes.size() < fixed_size || !bytes.starts_with(magic)) return std::unexpected(bad("it does not begin as one"));
   if (get<uint32_t>(bytes.data() + 8) > format_version)
     return fail(ErrorId::GR0104, "format version {} of a checkpoint", get<uint32_t>(bytes.data() + 8));
-  if (get<uint32_t>(bytes.data() + 8) != format_version) return std::unexpected(bad("its version is none"));
   if (get<uint32_t>(bytes.data() + 12) != crypto::crc32c(bytes.substr(16)))
     return std::unexpected(bad("it does not have its checksum"));
+  if (get<uint32_t>(bytes.data() + 8) != plain_version) return std::unexpected(bad("its version is none"));
   Checkpoint checkpoint{.seq = get<uint64_t>(bytes.data() + 16),
                         .segment = get<uint64_t>(bytes.data() + 24),
                         .offset = get<uint64_t>(bytes.data() + 32),
@@ -72,6 +83,24 @@ Result<Checkpoint> decode_checkpoint(std::string_view bytes) {
   return checkpoint;
 }
 
+Result<std::string> seal_checkpoint(std::string encoded, PayloadCipher& cipher) {
+  GANTRY_TRY(std::string sealed,
+             cipher.seal(Scope::standard(), context_of(encoded), std::string_view(encoded).substr(fixed_size)));
+  encoded.resize(fixed_size);
+  return with_version(encoded + sealed, sealed_version);
+}
+
+Result<std::string> open_checkpoint(std::string bytes, PayloadCipher* cipher) {
+  if (bytes.size() < fixed_size || !bytes.starts_with(magic)) return bytes;
+  if (get<uint32_t>(bytes.data() + 8) != sealed_version) return bytes;
+  if (get<uint32_t>(bytes.data() + 12) != crypto::crc32c(std::string_view(bytes).substr(16))) return bytes;
+  if (cipher == nullptr) return fail(ErrorId::GR1002, "a checkpoint is encrypted");
+  auto opened = cipher->open(Scope::standard(), context_of(bytes), std::string_view(bytes).substr(fixed_size));
+  if (!opened) return std::unexpected(bad(opened.error().reason()));
+  bytes.resize(fixed_size);
+  return with_version(bytes + *opened, plain_version);
+}
+
 Result<std::vector<std::string>> Checkpoints::list() const {
   GANTRY_TRY(auto entries, storage_.list(std::string(directory)));
   std::vector<std::string> names;
@@ -83,7 +112,8 @@ Result<std::vector<std::string>> Checkpoints::list() const {
 
 Result<Checkpoint> Checkpoints::load(const std::string& name) const {
   auto bytes = read_whole(storage_, fmt::format("{}/{}", directory, name), max_size);
-  if (!bytes) return std::unexpected(std::move(bytes).error());
+  if (bytes) bytes = open_checkpoint(*std::move(bytes), options_.cipher);
+  if (!bytes) return std::unexpected(std::move(bytes).error().wrap("read '" + name + "'"));
   auto checkpoint = decode_checkpoint(*bytes);
   if (!checkpoint) return std::unexpected(std::move(checkpoint).error().wrap("read '" + name + "'"));
   return checkpoint;
@@ -146,7 +176,11 @@ void Checkpoints::run() {
 }
 
 Result<void> Checkpoints::write(const Checkpoint& checkpoint) {
-  GANTRY_TRY_VOID(replace(storage_, std::string(directory), name_of(checkpoint.seq), encode_checkpoint(checkpoint)));
+  std::string content = encode_checkpoint(checkpoint);
+  if (options_.cipher != nullptr) {
+    GANTRY_TRY(content, seal_checkpoint(std::move(content), *options_.cipher));
+  }
+  GANTRY_TRY_VOID(replace(storage_, std::string(directory), name_of(checkpoint.seq), content));
   if (checkpoint.seq != newest_seq()) {
     // With one checkpoint only, the log must still be there from its beginning: the older one is "seq 0".
     oldest_seq_.store(newest_seq(), std::memory_order_release);

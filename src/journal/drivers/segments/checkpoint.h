@@ -32,6 +32,11 @@ std::string encode_checkpoint(const Checkpoint& checkpoint);
 /// GR0104 or GR0103. Never trusts its input.
 Result<Checkpoint> decode_checkpoint(std::string_view bytes);
 
+/// The same with the states sealed, for the scope of the server; what recovery looks at first stays readable.
+Result<std::string> seal_checkpoint(std::string encoded, PayloadCipher& cipher);
+/// Undoes it; what is not sealed, or damaged, comes back as it is. GR1002 if it is sealed and there is no cipher.
+Result<std::string> open_checkpoint(std::string bytes, PayloadCipher* cipher);
+
 /// The files `checkpoints/<seq>.ckpt`: the two newest are kept. Owns a thread between `start` and `stop`
 /// that writes them, so that the writer of the log never waits for that. Thread-safe.
 class Checkpoints {

@@ -179,7 +179,7 @@ std::string encode_index(const SegmentIndex& index) {
   at += 24;
   std::memcpy(at, encode_header(index.header).data(), header_size);
   at += header_size;
-  put<uint32_t>(at, format_version);
+  put<uint32_t>(at, index.header.version);
   put<uint32_t>(at + 4, crypto::crc32c(std::string_view(bytes.data(), static_cast<size_t>(at + 4 - bytes.data()))));
   std::memcpy(at + 8, magic.data(), magic.size());
   return bytes;

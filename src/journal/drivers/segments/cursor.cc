@@ -11,6 +11,7 @@ constexpr uint64_t chunk_size = 256 << 10;
 
 Result<std::span<const Record>> Cursor::next(size_t limit, uint64_t last_seq) {
   records_.clear();
+  maker_.forget();
   while (records_.empty() && limit > 0 && seq_ <= last_seq) {
     if (!position()) break;
     auto more = fill();
@@ -92,8 +93,10 @@ Result<void> Cursor::take(size_t limit, uint64_t last_seq) {
     }
     if (frame.seq > last_seq) return {};
     if (frame.seq >= seq_) {
-      GANTRY_TRY(Record record, maker_.make(frame, segment_->number(), offset_));
-      records_.push_back(std::move(record));
+      auto record = maker_.make(frame, segment_->number(), offset_);
+      if (!record && !records_.empty()) return {};
+      if (!record) return std::unexpected(std::move(record).error());
+      records_.push_back(*std::move(record));
       seq_ = frame.seq + 1;
     }
     offset_ += padded(frame.size);

@@ -13,10 +13,12 @@ namespace gantry::journal::segments {
 /// One thread at a time.
 class Cursor {
  public:
-  Cursor(const Catalog& catalog, uint64_t from_seq) : catalog_(catalog), seq_(from_seq) {}
+  /// `cipher` opens what is sealed; null if nothing may be.
+  Cursor(const Catalog& catalog, PayloadCipher* cipher, uint64_t from_seq)
+      : catalog_(catalog), seq_(from_seq), maker_(cipher) {}
   /// Starts at a frame that is known to be the first one behind `from_seq - 1`.
-  Cursor(const Catalog& catalog, uint64_t from_seq, SegmentPtr segment, uint64_t offset)
-      : catalog_(catalog), seq_(from_seq), segment_(std::move(segment)), offset_(offset) {}
+  Cursor(const Catalog& catalog, PayloadCipher* cipher, uint64_t from_seq, SegmentPtr segment, uint64_t offset)
+      : catalog_(catalog), seq_(from_seq), segment_(std::move(segment)), offset_(offset), maker_(cipher) {}
 
   /// See Reader::next; nothing behind `last_seq`. A segment holds records that the folds do not know yet, so whoever
   /// runs beside the writer gives the durable point.

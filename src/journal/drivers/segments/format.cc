@@ -18,7 +18,7 @@ bool all_zero(std::string_view bytes) {
 // 32 previous, 40 previous end, 48 salt, 56 group limit, 64 created, zeros.
 void encode_copy(const SegmentHeader& header, char* at) {
   std::memcpy(at, magic.data(), magic.size());
-  put<uint32_t>(at + 8, format_version);
+  put<uint32_t>(at + 8, header.version);
   put<uint64_t>(at + 16, header.number);
   put<uint64_t>(at + 24, header.first_seq);
   put<uint64_t>(at + 32, header.previous);
@@ -34,9 +34,10 @@ HeaderStatus decode_copy(std::string_view copy, SegmentHeader& out) {
   if (!copy.starts_with(magic)) return HeaderStatus::damaged;
   // Before the checksum: a newer format may have another one.
   if (get<uint32_t>(copy.data() + 8) > format_version) return HeaderStatus::newer;
-  if (get<uint32_t>(copy.data() + 8) != format_version) return HeaderStatus::damaged;
+  if (get<uint32_t>(copy.data() + 8) < plain_version) return HeaderStatus::damaged;
   if (get<uint32_t>(copy.data() + 12) != crypto::crc32c(copy.substr(16))) return HeaderStatus::damaged;
   const char* at = copy.data();
+  out.version = get<uint32_t>(at + 8);
   out.number = get<uint64_t>(at + 16);
   out.first_seq = get<uint64_t>(at + 24);
   out.previous = get<uint64_t>(at + 32);
@@ -129,6 +130,21 @@ void read_frame(std::string_view bytes, Frame& out) {
   out.payload = bytes.substr(frame_header_size + scope_size, out.size - frame_header_size - scope_size);
 }
 
+std::string seal_context(Kind kind, const IdBytes& entity) {
+  char bytes[8];
+  std::memcpy(bytes, "record", 6);
+  put<uint16_t>(bytes + 6, static_cast<uint16_t>(kind));
+  std::string context(bytes, sizeof bytes);
+  return context.append(entity.begin(), entity.end());
+}
+
+Result<std::string> open_payload(const Frame& frame, const Scope& scope, PayloadCipher* cipher, Location location) {
+  if (cipher == nullptr) return fail(ErrorId::GR1002, "journal segment {} holds encrypted records", location.segment);
+  auto opened = cipher->open(scope, seal_context(frame.kind, frame.entity), frame.payload);
+  if (!opened) return std::unexpected(damaged(location.segment, location.offset, opened.error().reason()));
+  return opened;
+}
+
 Result<Record> RecordMaker::make(const Frame& frame, uint64_t segment, uint64_t offset) {
   if (frame.scope != scope_path_) {
     auto scope = Scope::parse(frame.scope);
@@ -136,13 +152,19 @@ Result<Record> RecordMaker::make(const Frame& frame, uint64_t segment, uint64_t 
     scope_ = *std::move(scope);
     scope_path_ = frame.scope;
   }
+  const Location location{segment, static_cast<uint32_t>(offset), frame.size};
+  std::string_view payload = frame.payload;
+  if (frame.flags & flag_sealed) {
+    GANTRY_TRY(std::string opened, open_payload(frame, scope_, cipher_, location));
+    payload = opened_.emplace_back(std::move(opened));
+  }
   return Record{.seq = frame.seq,
                 .time = frame.time,
                 .kind = frame.kind,
                 .scope = scope_,
                 .entity = frame.entity,
-                .payload = frame.payload,
-                .location = {segment, static_cast<uint32_t>(offset), frame.size}};
+                .payload = payload,
+                .location = location};
 }
 
 Error damaged(uint64_t segment, uint64_t offset, std::string_view what) {

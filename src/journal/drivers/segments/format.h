@@ -3,16 +3,21 @@
 
 #include <cstdint>
 #include <cstring>
+#include <deque>
 #include <optional>
 #include <string>
 #include <string_view>
 
+#include "journal/cipher.h"
 #include "journal/record.h"
 
 namespace gantry::journal::segments {
 
-/// Written into every file; a file with a larger number is refused.
-inline constexpr uint32_t format_version = 1;
+/// The format of a file. Sealed ones have a number of their own, so that a program that knows no sealing refuses them.
+inline constexpr uint32_t plain_version = 1;
+inline constexpr uint32_t sealed_version = 2;
+/// The largest that is known; a file with a larger number is refused.
+inline constexpr uint32_t format_version = sealed_version;
 
 /// Two equal copies of 512 bytes, one disk sector each: a torn write damages at most one.
 inline constexpr size_t header_copy_size = 512;
@@ -20,6 +25,7 @@ inline constexpr size_t header_size = 2 * header_copy_size;
 
 /// What a segment says about itself, and where the log was before it.
 struct SegmentHeader {
+  uint32_t version = plain_version;  ///< `sealed_version`: all its payloads are sealed
   uint64_t number = 0;
   uint64_t first_seq = 0;
   /// The valid log before this segment ends in `previous` at `previous_end`; whatever else is behind that
@@ -56,6 +62,9 @@ inline constexpr size_t frame_alignment = 8;
 inline constexpr uint8_t flag_group_start = 1;
 /// The next frame belongs to the same `append_many`.
 inline constexpr uint8_t flag_batch_continues = 2;
+
+/// The payload was sealed by the PayloadCipher of the options.
+inline constexpr uint8_t flag_sealed = 4;
 
 /// Bytes in the segment, with padding, of a frame of `size` bytes.
 constexpr uint64_t padded(uint64_t size) { return (size + frame_alignment - 1) & ~uint64_t{frame_alignment - 1}; }
@@ -100,15 +109,25 @@ FrameStatus decode_frame(std::string_view bytes, uint32_t salt_crc, Frame& out);
 /// The fields of a frame that this process has just encoded: nothing is checked.
 void read_frame(std::string_view bytes, Frame& out);
 
-/// Frames of one segment become Records; remembers the scope of the last one, which is mostly the next's.
+/// What a payload is sealed as: the fields that name the record. Not its place, which is not known when it is sealed.
+std::string seal_context(Kind kind, const IdBytes& entity);
+/// The plaintext of a frame with `flag_sealed`. GR1002 without a cipher, GR0103 if it cannot be opened.
+Result<std::string> open_payload(const Frame& frame, const Scope& scope, PayloadCipher* cipher, Location location);
+
+/// Frames become Records; remembers the scope of the last one, which is mostly the next's.
 class RecordMaker {
  public:
-  /// `data_loss` if the scope is none, which a valid checksum makes a defect of the writer.
+  explicit RecordMaker(PayloadCipher* cipher = nullptr) : cipher_(cipher) {}
+  /// `data_loss` if the scope is none, which a valid checksum makes a defect of the writer. Sealed payloads are opened
+  /// and kept here until `forget`.
   Result<Record> make(const Frame& frame, uint64_t segment, uint64_t offset);
+  void forget() { opened_.clear(); }
 
  private:
+  PayloadCipher* cipher_;
   std::string scope_path_;
   Scope scope_;
+  std::deque<std::string> opened_;  // a deque: the records point into it
 };
 
 /// Little-endian fields at fixed places.

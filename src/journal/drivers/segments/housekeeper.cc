@@ -130,6 +130,8 @@ Result<void> Housekeeper::compress_sealed() {
   if (!segments.empty()) segments.pop_back();
   const Time now = parts_.clock.now();
   for (const SegmentPtr& segment : segments) {
+    // Sealed bytes do not become shorter.
+    if (segment->header().version >= sealed_version) continue;
     if (segment->form() == Form::compressed || now - segment->header().created < parts_.options.compress_after)
       continue;
     GANTRY_TRY_VOID(compress(parts_.storage, *segment, stopping_));

@@ -60,7 +60,7 @@ Result<void> Projector::run_until_error() {
   // Also after an error: its transaction may have been committed although the answer was lost.
   GANTRY_TRY(uint64_t reached, projection_.reached());
   reached_.store(reached, std::memory_order_release);
-  Cursor cursor(parts_.catalog, reached + 1);
+  Cursor cursor(parts_.catalog, parts_.options.cipher, reached + 1);
   for (;;) {
     if (parts_.durable.seq() <= this->reached()) {
       parts_.durable.wait(this->reached() + 1, idle_wait);

@@ -18,6 +18,7 @@ namespace gantry::journal::segments {
 struct Pending {
   std::span<Entry> entries;
   std::span<Appended> receipts;          ///< as long as `entries`
+  std::span<const std::string> opened;   ///< if the entries are sealed: what their payloads were before
   uint64_t bytes = 0;                    ///< of the frames, padded
   Priority priority = Priority::finish;  ///< `accept` if one of the entries is
   std::optional<Error> error;

@@ -44,7 +44,9 @@ class Recovery {
     GANTRY_TRY(auto names, parts_.checkpoints.list());
     for (const std::string& name : names) {
       auto loaded = parts_.checkpoints.load(name);
-      if (!loaded && loaded.error().id() == ErrorId::GR0104) return std::unexpected(std::move(loaded).error());
+      // Not damage: with the right program, or with the key, it is of use.
+      if (!loaded && (loaded.error().id() == ErrorId::GR0104 || loaded.error().id() == ErrorId::GR1002))
+        return std::unexpected(std::move(loaded).error());
       Result<void> usable;
       if (!loaded) usable = std::unexpected(std::move(loaded).error());
       if (usable && !checkpoint_) usable = restore(*loaded);
@@ -107,7 +109,9 @@ class Recovery {
                                                           last->number(), found.extent.end));
       last->advance(header_size, last->first_seq(), found.extent);
       result_.end.last_seq = found.extent.last_seq;
-      result_.end.continues = found.clean && found.extent.end < size;
+      // Sealed records need a segment whose version says so.
+      const bool same_form = last->header().version == version_to_write(parts_.options);
+      result_.end.continues = found.clean && found.extent.end < size && same_form;
     }
     return check_reaches_checkpoint(result_.end.last_seq);
   }
@@ -142,11 +146,11 @@ class Recovery {
   }
 
   Cursor first_record() const {
-    if (!incomplete_.empty()) return Cursor(parts_.catalog, 1);
+    if (!incomplete_.empty()) return Cursor(parts_.catalog, parts_.options.cipher, 1);
     const uint64_t from = checkpoint_seq() + 1;
     SegmentPtr segment = checkpoint_ ? parts_.catalog.find(checkpoint_->segment) : nullptr;
-    if (!segment) return Cursor(parts_.catalog, from);
-    return Cursor(parts_.catalog, from, segment, checkpoint_->offset);
+    if (!segment) return Cursor(parts_.catalog, parts_.options.cipher, from);
+    return Cursor(parts_.catalog, parts_.options.cipher, from, segment, checkpoint_->offset);
   }
 
   Result<void> remove_leftovers() {

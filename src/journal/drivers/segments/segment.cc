@@ -73,7 +73,7 @@ uint64_t Segment::scan_start(uint64_t seq) const {
   return behind == marks_.begin() ? header_size : std::prev(behind)->offset;
 }
 
-Result<std::string> Segment::read_payload(Location location) const {
+Result<std::string> Segment::read_payload(Location location, PayloadCipher* cipher) const {
   if (location.offset + uint64_t{location.size} > end())
     return fail(Code::not_found, "segment {} has no record at offset {}", number(), location.offset);
   GANTRY_TRY(std::string bytes, read(location.offset, location.size));
@@ -81,7 +81,10 @@ Result<std::string> Segment::read_payload(Location location) const {
   const FrameStatus status = decode_frame(bytes, salt_crc_, frame);
   if (status != FrameStatus::valid || frame.size != location.size)
     return std::unexpected(damaged(number(), location.offset, "the record does not have its checksum"));
-  return std::string(frame.payload);
+  if ((frame.flags & flag_sealed) == 0) return std::string(frame.payload);
+  RecordMaker maker(cipher);
+  GANTRY_TRY(Record record, maker.make(frame, number(), location.offset));
+  return std::string(record.payload);
 }
 
 }  // namespace gantry::journal::segments

@@ -51,8 +51,8 @@ class Segment {
   Result<std::string> read(uint64_t offset, uint64_t want) const;
   /// Where to start a scan for `seq`: at or before its frame.
   uint64_t scan_start(uint64_t seq) const;
-  /// The record at a location, verified.
-  Result<std::string> read_payload(Location location) const;
+  /// The payload of the record at a location, verified and opened.
+  Result<std::string> read_payload(Location location, PayloadCipher* cipher) const;
 
  private:
   struct Mark {

@@ -13,8 +13,8 @@ constexpr Bytes max_segment_size = gibibytes(2);  // offsets are 32 bits
 
 class CursorReader final : public Reader {
  public:
-  CursorReader(const Catalog& catalog, DurablePoint& durable, uint64_t from_seq)
-      : durable_(durable), cursor_(catalog, std::max<uint64_t>(from_seq, 1)) {}
+  CursorReader(const Catalog& catalog, PayloadCipher* cipher, DurablePoint& durable, uint64_t from_seq)
+      : durable_(durable), cursor_(catalog, cipher, std::max<uint64_t>(from_seq, 1)) {}
   Result<std::span<const Record>> next(size_t limit) override { return cursor_.next(limit, durable_.seq()); }
   bool wait(Duration patience) override { return durable_.wait(cursor_.seq(), patience); }
 
@@ -38,7 +38,7 @@ SegmentsJournal::SegmentsJournal(Options options, Clock& clock, Random& random, 
       provisioner_(options_, *storage_),
       checkpoints_(options_, *storage_),
       writer_({options_, clock_, random_, *storage_, catalog_, provisioner_, checkpoints_, durable_, folds_}),
-      blobs_(*storage_, clock_) {}
+      blobs_(BlobParts{*storage_, clock_, random_, options_.cipher}) {}
 
 void SegmentsJournal::add(Fold& fold) {
   GANTRY_CHECK(state_ == State::made);
@@ -120,13 +120,27 @@ void SegmentsJournal::stop() {
 }
 
 // Checks what the caller gave before it can do harm: a frame that recovery could not read would be worse.
+Result<void> SegmentsJournal::check(const Entry& entry) const {
+  if (!is_valid(entry.scope)) return fail(Code::invalid, "'{}' is not a scope", entry.scope.path());
+  if (entry.head.size() + entry.body.size() > options_.entry_size.count)
+    return fail(Code::invalid, "a payload of {} is above the bound of {}",
+                format_bytes_short({entry.head.size() + entry.body.size()}), format_bytes_short(options_.entry_size));
+  return {};
+}
+
+// Puts the sealed payload into the entry and returns the plaintext, which the folds will see. On the caller's thread,
+// so that the one that writes has no more to do than without encryption.
+Result<std::string> SegmentsJournal::seal(Entry& entry) const {
+  std::string plaintext = std::move(entry.head);
+  plaintext += entry.body;
+  GANTRY_TRY(entry.head, options_.cipher->seal(entry.scope, seal_context(entry.kind, entry.entity), plaintext));
+  entry.body.clear();
+  return plaintext;
+}
+
 Result<Pending> SegmentsJournal::prepare(std::span<Entry> entries, std::span<Appended> receipts) const {
   Pending pending{.entries = entries, .receipts = receipts};
   for (const Entry& entry : entries) {
-    if (!is_valid(entry.scope)) return fail(Code::invalid, "'{}' is not a scope", entry.scope.path());
-    if (entry.head.size() + entry.body.size() > options_.entry_size.count)
-      return fail(Code::invalid, "a payload of {} is above the bound of {}",
-                  format_bytes_short({entry.head.size() + entry.body.size()}), format_bytes_short(options_.entry_size));
     pending.bytes += padded(frame_size(entry));
     if (entry.priority == Priority::accept) pending.priority = Priority::accept;
   }
@@ -137,7 +151,14 @@ Result<Pending> SegmentsJournal::prepare(std::span<Entry> entries, std::span<App
 }
 
 Task<Result<Appended>> SegmentsJournal::append(Entry entry) {
+  if (options_.cipher != nullptr) {
+    std::vector<Entry> entries;
+    entries.push_back(std::move(entry));
+    GANTRY_CO_TRY(auto receipts, co_await append_many(std::move(entries)));
+    co_return receipts.front();
+  }
   Appended receipt;
+  GANTRY_CO_TRY_VOID(check(entry));
   GANTRY_CO_TRY(Pending pending, prepare({&entry, 1}, {&receipt, 1}));
   auto keep = [this, &pending](Suspended caller) { writer_.queue().push(pending, std::move(caller)); };
   co_await suspend(keep);
@@ -148,7 +169,17 @@ Task<Result<Appended>> SegmentsJournal::append(Entry entry) {
 Task<Result<std::vector<Appended>>> SegmentsJournal::append_many(std::vector<Entry> entries) {
   std::vector<Appended> receipts(entries.size());
   if (entries.empty()) co_return receipts;
+  for (const Entry& entry : entries) GANTRY_CO_TRY_VOID(check(entry));
+  std::vector<std::string> opened;
+  if (options_.cipher != nullptr) {
+    for (Entry& entry : entries) {
+      if (!options_.cipher->is_ready(entry.scope)) GANTRY_CO_TRY_VOID(co_await options_.cipher->prepare(entry.scope));
+      GANTRY_CO_TRY(std::string plaintext, seal(entry));
+      opened.push_back(std::move(plaintext));
+    }
+  }
   GANTRY_CO_TRY(Pending pending, prepare(entries, receipts));
+  pending.opened = opened;
   auto keep = [this, &pending](Suspended caller) { writer_.queue().push(pending, std::move(caller)); };
   co_await suspend(keep);
   if (pending.error) co_return std::unexpected(*std::move(pending.error));
@@ -158,11 +189,11 @@ Task<Result<std::vector<Appended>>> SegmentsJournal::append_many(std::vector<Ent
 Result<std::string> SegmentsJournal::read(Location location) {
   const SegmentPtr segment = catalog_.find(location.segment);
   if (!segment) return fail(Code::not_found, "journal segment {} is no longer there", location.segment);
-  return segment->read_payload(location);
+  return segment->read_payload(location, options_.cipher);
 }
 
 std::unique_ptr<Reader> SegmentsJournal::reader(uint64_t from_seq) {
-  return std::make_unique<CursorReader>(catalog_, durable_, from_seq);
+  return std::make_unique<CursorReader>(catalog_, options_.cipher, durable_, from_seq);
 }
 
 Task<bool> SegmentsJournal::until_durable(uint64_t seq, SteadyTime deadline) { return durable_.until(seq, deadline); }

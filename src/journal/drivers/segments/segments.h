@@ -44,6 +44,8 @@ class SegmentsJournal final : public Journal {
   Result<void> try_open();
   Result<void> prepare_directory();
   Result<void> check_options() const;
+  Result<void> check(const Entry& entry) const;
+  Result<std::string> seal(Entry& entry) const;
   Result<Pending> prepare(std::span<Entry> entries, std::span<Appended> receipts) const;
   void start(const Recovered& recovered);
 

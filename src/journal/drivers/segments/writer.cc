@@ -21,6 +21,8 @@ bool is_accept(const Pending* pending) { return pending->priority == Priority::a
 
 }  // namespace
 
+uint32_t version_to_write(const Options& options) { return options.cipher ? sealed_version : plain_version; }
+
 uint64_t Writer::room_of_group(const Options& options) {
   return std::min(options.group_size.count, Provisioner::size_of(1, options) - header_size);
 }
@@ -162,7 +164,8 @@ void Writer::enter_catalog() {
 }
 
 SegmentHeader Writer::next_header(const Prepared& prepared) {
-  SegmentHeader header{.number = prepared.number,
+  SegmentHeader header{.version = version_to_write(parts_.options),
+                       .number = prepared.number,
                        .first_seq = last_seq_ + 1,
                        .group_limit = room_of_group(parts_.options) + header_size + page_size,
                        .created = parts_.clock.now()};
@@ -184,6 +187,7 @@ void Writer::encode(const std::vector<Pending*>& group) {
   for (Pending* pending : group) {
     for (size_t i = 0; i < pending->entries.size(); ++i) {
       if (i + 1 < pending->entries.size()) flags |= flag_batch_continues;
+      if (!pending->opened.empty()) flags |= flag_sealed;
       const uint64_t at = base + buffer_.size();
       encode_frame(pending->entries[i], {.seq = ++seq, .time = last_time_, .flags = flags, .salt_crc = salt_crc_},
                    buffer_);
@@ -250,12 +254,18 @@ void Writer::publish(const std::vector<Pending*>& group) {
 // `base` is where the buffer begins in the segment.
 void Writer::fold(const std::vector<Pending*>& group, uint64_t base) {
   if (parts_.folds.empty()) return;
-  // From the bytes that were written and not from the entries: recovery sees the same.
+  // From the bytes that were written and not from the entries: recovery sees the same. Only what was sealed is not
+  // opened again: that would cost this thread as much as all the rest.
   for (const Pending* pending : group) {
-    for (const Appended& receipt : pending->receipts) {
+    for (size_t i = 0; i < pending->receipts.size(); ++i) {
+      const Appended& receipt = pending->receipts[i];
       Frame frame;
       const std::string_view bytes = std::string_view(buffer_).substr(receipt.location.offset - base);
       read_frame(bytes, frame);
+      if (!pending->opened.empty()) {
+        frame.payload = pending->opened[i];
+        frame.flags &= static_cast<uint8_t>(~flag_sealed);
+      }
       auto record = maker_.make(frame, header_.number, receipt.location.offset);
       GANTRY_CHECK(record.has_value());
       for (Fold* one : parts_.folds) one->apply(*record);

@@ -38,6 +38,9 @@ struct LogEnd {
   bool continues = false;
 };
 
+/// The version of a segment that is begun now.
+uint32_t version_to_write(const Options& options);
+
 class Writer {
  public:
   explicit Writer(WriterParts parts) : parts_(std::move(parts)), queue_(parts_.options) {}
