@@ -41,10 +41,10 @@ class VaultTest : public testing::Test {
     threads_.stop();
     std::filesystem::remove_all(directory_);
   }
-  void reopen_store() {
+  void reopen_store(store::SqliteOptions options = {}) {
     if (database_) database_->stop();
     const std::array all{migrations()};
-    database_ = store::open_sqlite(directory_ / "store.db", all).value();
+    database_ = store::open_sqlite(directory_ / "store.db", all, options).value();
   }
   std::filesystem::path file(std::string_view name) const { return directory_ / name; }
   void write_key(std::string_view name, char letter) {
@@ -191,6 +191,31 @@ TEST_F(VaultTest, RefusesARotationToTheSameOrAnUnusableKeyAndGoesOn) {
   }
   EXPECT_EQ((*vault)->status().scopes.front().count, 1u);
   EXPECT_TRUE(rotate(**vault, "b"));
+}
+
+// The disk is full in the middle of the rotation: what was written before that statement must not count either.
+TEST_F(VaultTest, ARotationThatFailsHalfWayLeavesTheOldMasterKeyValid) {
+  auto vault = open("a");
+  ASSERT_TRUE(vault);
+  const auto scope_of = [](int number) { return Scope{"acme", "support", fmt::format("e{}", number)}; };
+  for (int i = 0; i < 100; ++i) ASSERT_TRUE((*vault)->cipher()->prepare_blocking(scope_of(i)));
+  auto sealed = (*vault)->cipher()->seal(scope_of(99), "c", "text");
+  ASSERT_TRUE(sealed);
+  vault->reset();
+  reopen_store({.max_size = database_->usage()->database});
+  vault = open("a");
+  ASSERT_TRUE(vault) << vault.error().reason();
+  auto rotated = rotate(**vault, "b");
+  ASSERT_FALSE(rotated);
+  EXPECT_EQ(rotated.error().id(), ErrorId::GR0201) << rotated.error().reason();
+  EXPECT_EQ((*vault)->status().generation, 1u);
+  EXPECT_EQ((*vault)->cipher()->open(scope_of(99), "c", *sealed).value_or("?"), "text");
+  vault->reset();
+  reopen_store();
+  EXPECT_EQ(open("b").error().id(), ErrorId::GR1001);
+  auto next = open("a");
+  ASSERT_TRUE(next) << next.error().reason();
+  EXPECT_EQ((*next)->cipher()->open(scope_of(99), "c", *sealed).value_or("?"), "text");
 }
 
 // The store says which master key is valid, even if this process missed that it changed.
