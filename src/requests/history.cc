@@ -55,7 +55,8 @@ constexpr std::string_view insert_sql =
 
 constexpr std::string_view columns =
     "accept_seq, id, agent_id, agent, method, target, status, attempts, failures, response_status, reason, created_at,"
-    " ended_at, replay_of, accept_segment, accept_offset, accept_size, final_segment, final_offset, final_size, log";
+    " ended_at, replay_of, accept_segment, accept_offset, accept_size, final_segment, final_offset, final_size, log,"
+    " final_seq";
 
 // At one end of the scale of scopes there is always this one: it carries the position of the projection.
 Scope home() { return Scope::standard(); }
@@ -124,6 +125,7 @@ RequestView view_of(const store::Row& row, const Scope& scope) {
   view.accepted_at = location(row, 14);
   if (view.state.status == Status::completed) view.final_at = location(row, 17);
   view.state.log = unpack_log(row.blob(20));
+  view.final_seq = static_cast<uint64_t>(row.integer(21));
   return view;
 }
 

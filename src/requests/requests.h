@@ -67,6 +67,7 @@ struct RequestView {
   std::optional<RequestId> replay_of;
   Time created_at;
   uint64_t accept_seq = 0;
+  uint64_t final_seq = 0;                     ///< of the record that ended it; 0 while it is unfinished
   journal::Location accepted_at;              ///< of its AcceptedRecord
   std::optional<journal::Location> final_at;  ///< of its CompletedRecord, when completed
   RequestState state;
@@ -128,6 +129,9 @@ struct AgentKey {
   std::string name;
 };
 
+/// False for a queue whose receiver is no agent (`webhook:NAME`): names of agents have no colon.
+inline bool is_agent_queue(std::string_view name) { return !name.contains(':'); }
+
 /// Who wants to know that a request waits for delivery. Called on the journal's thread with no lock held; must not
 /// block.
 class QueueListener {
@@ -157,7 +161,8 @@ class Requests {
   Requests(Parts parts, Options options);
   ~Requests();
 
-  void set_listener(QueueListener& listener);
+  /// Before `journal.open`. Each hears of every queue.
+  void add_listener(QueueListener& listener);
   /// After `journal.open`: what was processing when the server went away is pending again.
   Task<Result<void>> start();
 
