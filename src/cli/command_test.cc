@@ -37,6 +37,17 @@ class Commands : public testing::Test {
     api.on("GET /v1/requests/req_1", {200, canned::request});
     api.on("POST /v1/requests/req_1/replay", {202, canned::replayed});
     api.on("GET /v1/requests/req_01JD4YC0M2P4R6T8V0X1Y2Z3A4", {200, canned::request});
+    api.on("GET /v1/webhooks",
+           {200, R"({"data":[)" + canned::webhook + "," + canned::disabled_webhook + R"(],"next":null})"});
+    api.on("POST /v1/webhooks", {201, canned::made_webhook});
+    api.on("GET /v1/webhooks/ops", {200, canned::webhook});
+    api.on("GET /v1/webhooks/pager", {200, canned::disabled_webhook});
+    api.on("PATCH /v1/webhooks/ops", {200, canned::webhook});
+    api.on("DELETE /v1/webhooks/ops", {200, R"({"removed":"ops"})"});
+    api.on("POST /v1/webhooks/ops/rotate", {200, canned::made_webhook});
+    api.on("POST /v1/webhooks/ops/test", {202, canned::delivery_started});
+    api.on("GET /v1/webhooks/ops/deliveries", {200, canned::deliveries});
+    api.on("POST /v1/webhooks/ops/deliveries/req_1/replay", {202, canned::delivery_started});
     api.on("POST /agent/bot/ask", {200,
                                    R"({"answer":42})",
                                    {{"Content-Type", "application/json"},
@@ -73,6 +84,15 @@ TEST_F(Commands, EachOnePrintsJsonThatParses) {
            {"requests", "show", "req_1"},
            {"requests", "replay", "req_1"},
            {"requests", "replay", "req_1", "--wait", "5s"},
+           {"webhooks", "list"},
+           {"webhooks", "add", "ops", "https://hooks.example.com/gantry"},
+           {"webhooks", "show", "ops"},
+           {"webhooks", "edit", "ops", "--disable"},
+           {"webhooks", "remove", "ops", "--yes"},
+           {"webhooks", "rotate", "ops"},
+           {"webhooks", "test", "ops"},
+           {"webhooks", "deliveries", "ops"},
+           {"webhooks", "replay", "ops", "req_1", "--wait", "5s"},
            {"invoke", "bot", "/ask", "-d", "{}"},
            {"config", "view"},
            {"config", "get", "listen"},
@@ -111,6 +131,12 @@ TEST_F(Commands, TablesAreAsTheGoldenFilesSay) {
            {"requests-list-wide.txt", {"requests", "list", "-o", "wide"}},
            {"requests-show.txt", {"requests", "show", "req_1"}},
            {"requests-replay.txt", {"requests", "replay", "req_1"}},
+           {"webhooks-list.txt", {"webhooks", "list"}},
+           {"webhooks-list-wide.txt", {"webhooks", "list", "-o", "wide"}},
+           {"webhooks-add.txt", {"webhooks", "add", "ops", "https://hooks.example.com/gantry"}},
+           {"webhooks-show.txt", {"webhooks", "show", "pager"}},
+           {"webhooks-test.txt", {"webhooks", "test", "ops"}},
+           {"webhooks-deliveries.txt", {"webhooks", "deliveries", "ops"}},
            {"doctor-storage.txt", {"doctor", "--storage"}},
            {"restart.txt", {"restart", "bot"}},
            {"remove.txt", {"remove", "bot", "--yes"}},
@@ -166,6 +192,44 @@ TEST_F(Commands, ScaleSendsTheNumber) {
   EXPECT_EQ(terminal.run({"scale", "bot", "3"}), 0);
   EXPECT_EQ(api.asked().back().body, R"({"replicas":3})");
   EXPECT_EQ(terminal.out(), "bot scaled to 3\n");
+}
+
+TEST_F(Commands, WebhooksSendWhatWasGivenAndNothingElse) {
+  answer_everything();
+  struct Case {
+    std::vector<std::string> words;
+    std::string line, body;
+  };
+  for (const auto& [words, line, body] : std::vector<Case>{
+           {{"add", "ops", "https://a.example"}, "POST /v1/webhooks", R"({"name":"ops","url":"https://a.example"})"},
+           {{"add", "ops", "https://a.example", "-e", "request.failed", "-e", "request.retrying", "-a", "bot"},
+            "POST /v1/webhooks",
+            R"({"name":"ops","url":"https://a.example","events":["request.failed","request.retrying"],"agent":"bot"})"},
+           {{"edit", "ops", "--to", "https://b.example"}, "PATCH /v1/webhooks/ops", R"({"url":"https://b.example"})"},
+           {{"edit", "ops", "--all-agents", "--enable"}, "PATCH /v1/webhooks/ops", R"({"agent":null,"enabled":true})"},
+           {{"rotate", "ops"}, "POST /v1/webhooks/ops/rotate", R"({"grace":"1d"})"},
+           {{"rotate", "ops", "--grace", "0"}, "POST /v1/webhooks/ops/rotate", R"({"grace":"0s"})"},
+           {{"deliveries", "ops", "--status", "failed", "-n", "5"},
+            "GET /v1/webhooks/ops/deliveries?status=failed&limit=5",
+            ""}}) {
+    std::vector<std::string> all{"webhooks"};
+    all.insert(all.end(), words.begin(), words.end());
+    EXPECT_EQ(terminal.run(all), 0) << terminal.err();
+    EXPECT_EQ(api.asked().back().line, line);
+    EXPECT_EQ(api.asked().back().body, body);
+  }
+}
+
+TEST_F(Commands, AWebhookIsNotEditedWithoutAnythingToChangeOrWithContradictions) {
+  answer_everything();
+  for (const auto& words :
+       std::vector<std::vector<std::string>>{{"webhooks", "edit", "ops"},
+                                             {"webhooks", "edit", "ops", "--enable", "--disable"},
+                                             {"webhooks", "edit", "ops", "--agent", "bot", "--all-agents"}}) {
+    EXPECT_EQ(terminal.run(words), 2) << terminal.err();
+    EXPECT_TRUE(terminal.err().ends_with("hint: gantry webhooks edit --help\n")) << terminal.err();
+  }
+  EXPECT_TRUE(api.asked().empty());
 }
 
 TEST_F(Commands, TheExitCodeFollowsTheProblemOfTheServer) {
