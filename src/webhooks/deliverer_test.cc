@@ -42,9 +42,12 @@ TEST_F(WebhooksTest, AReceiverThatNeverTakesItMakesADeadLetterThatCanBeReplayed)
   auto calls = receiver_.calls();
   EXPECT_EQ(calls.back().id, calls.front().id);
   EXPECT_EQ(deliveries("ops").at(0).request.replay_of, dead.request.id);
-  auto wrong = wait(webhooks_->replay(scope_, "ops", requests_->make_id(), "root"));
-  ASSERT_FALSE(wrong.has_value());
-  EXPECT_EQ(wrong.error().id(), ErrorId::GR0401);
+  // A request that is no delivery of this webhook is none.
+  for (RequestId other : {requests_->make_id(), completed()}) {
+    auto wrong = wait(webhooks_->replay(scope_, "ops", other, "root"));
+    ASSERT_FALSE(wrong.has_value());
+    EXPECT_EQ(wrong.error().id(), ErrorId::GR0401);
+  }
 }
 
 TEST_F(WebhooksTest, RetryAfterIsHonoured) {
@@ -76,6 +79,43 @@ TEST_F(WebhooksTest, GoneDisablesTheWebhook) {
   EXPECT_EQ(deliveries("ops").size(), 1U);
   completed();
   ASSERT_TRUE(eventually([&] { return all_finished("ops", 2); }));
+}
+
+TEST_F(WebhooksTest, WhatWaitsForADisabledWebhookIsDeliveredWhenItIsEnabled) {
+  options_.retry.backoff.initial = std::chrono::milliseconds(50);
+  options_.retry.backoff.cap = std::chrono::milliseconds(50);
+  options_.retry.max = 1'000;
+  reopen();
+  make("ops");
+  receiver_.always({.status = 500});
+  completed();
+  ASSERT_TRUE(eventually([&] { return !receiver_.calls().empty(); }));
+  ASSERT_TRUE(wait(webhooks_->change(scope_, "ops", {.enabled = false})).has_value());
+  // Whatever was under way has ended, and it is due by now: only the switch holds it back.
+  ASSERT_TRUE(eventually([&] {
+    auto view = deliveries("ops").front().request;
+    return view.state.status == requests::Status::pending && view.state.not_before < clock_.now();
+  }));
+  receiver_.always({});
+  make("other");
+  ASSERT_TRUE(wait(webhooks_->test(scope_, "other", "root")).has_value());
+  ASSERT_TRUE(eventually([&] { return all_finished("other", 1); }));
+  EXPECT_EQ(deliveries("ops").front().request.state.status, requests::Status::pending);
+  ASSERT_TRUE(wait(webhooks_->change(scope_, "ops", {.enabled = true})).has_value());
+  ASSERT_TRUE(eventually([&] { return all_finished("ops", 1); }));
+}
+
+TEST_F(WebhooksTest, WhatHappenedWhileItWasDisabledIsNeverTold) {
+  make("ops");
+  ASSERT_TRUE(wait(webhooks_->change(scope_, "ops", {.enabled = false})).has_value());
+  completed();
+  settle();
+  ASSERT_TRUE(wait(webhooks_->change(scope_, "ops", {.enabled = true})).has_value());
+  // As after a crash that took the position.
+  ASSERT_TRUE(database_->write_blocking(scope_, [](store::Session& session) { return save_position(session, 0); }));
+  reopen();
+  settle();
+  EXPECT_TRUE(deliveries("ops").empty());
 }
 
 TEST_F(WebhooksTest, BothSecretsSignUntilTheGraceIsOver) {

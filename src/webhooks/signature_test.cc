@@ -41,7 +41,7 @@ TEST(Signatures, StandSideBySideWhileASecretIsRotated) {
 }
 
 TEST(Signatures, RefuseASecretThatIsDamaged) {
-  for (const char* damaged : {"", "MfKQ9r8GKYqrTwjUPD8ILPZIo2LaLaSw", "whsec_*"}) {
+  for (const char* damaged : {"", "wrong_MfKQ9r8GKYqrTwjUPD8ILPZIo2LaLaSw", "whsec_*"}) {
     std::vector<Secret> secrets{Secret(damaged)};
     auto header = signatures(secrets, "a", 1, "b");
     ASSERT_FALSE(header.has_value()) << damaged;
