@@ -194,44 +194,6 @@ TEST_F(Commands, ScaleSendsTheNumber) {
   EXPECT_EQ(terminal.out(), "bot scaled to 3\n");
 }
 
-TEST_F(Commands, WebhooksSendWhatWasGivenAndNothingElse) {
-  answer_everything();
-  struct Case {
-    std::vector<std::string> words;
-    std::string line, body;
-  };
-  for (const auto& [words, line, body] : std::vector<Case>{
-           {{"add", "ops", "https://a.example"}, "POST /v1/webhooks", R"({"name":"ops","url":"https://a.example"})"},
-           {{"add", "ops", "https://a.example", "-e", "request.failed", "-e", "request.retrying", "-a", "bot"},
-            "POST /v1/webhooks",
-            R"({"name":"ops","url":"https://a.example","events":["request.failed","request.retrying"],"agent":"bot"})"},
-           {{"edit", "ops", "--to", "https://b.example"}, "PATCH /v1/webhooks/ops", R"({"url":"https://b.example"})"},
-           {{"edit", "ops", "--all-agents", "--enable"}, "PATCH /v1/webhooks/ops", R"({"agent":null,"enabled":true})"},
-           {{"rotate", "ops"}, "POST /v1/webhooks/ops/rotate", R"({"grace":"1d"})"},
-           {{"rotate", "ops", "--grace", "0"}, "POST /v1/webhooks/ops/rotate", R"({"grace":"0s"})"},
-           {{"deliveries", "ops", "--status", "failed", "-n", "5"},
-            "GET /v1/webhooks/ops/deliveries?status=failed&limit=5",
-            ""}}) {
-    std::vector<std::string> all{"webhooks"};
-    all.insert(all.end(), words.begin(), words.end());
-    EXPECT_EQ(terminal.run(all), 0) << terminal.err();
-    EXPECT_EQ(api.asked().back().line, line);
-    EXPECT_EQ(api.asked().back().body, body);
-  }
-}
-
-TEST_F(Commands, AWebhookIsNotEditedWithoutAnythingToChangeOrWithContradictions) {
-  answer_everything();
-  for (const auto& words :
-       std::vector<std::vector<std::string>>{{"webhooks", "edit", "ops"},
-                                             {"webhooks", "edit", "ops", "--enable", "--disable"},
-                                             {"webhooks", "edit", "ops", "--agent", "bot", "--all-agents"}}) {
-    EXPECT_EQ(terminal.run(words), 2) << terminal.err();
-    EXPECT_TRUE(terminal.err().ends_with("hint: gantry webhooks edit --help\n")) << terminal.err();
-  }
-  EXPECT_TRUE(api.asked().empty());
-}
-
 TEST_F(Commands, TheExitCodeFollowsTheProblemOfTheServer) {
   struct Case {
     int status;
