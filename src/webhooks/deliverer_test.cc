@@ -73,7 +73,7 @@ TEST_F(WebhooksTest, GoneDisablesTheWebhook) {
   EXPECT_EQ(deliveries("ops").size(), 1U);
   auto refused = wait(webhooks_->test(scope_, "ops", "root"));
   ASSERT_FALSE(refused.has_value());
-  EXPECT_EQ(refused.error().id(), ErrorId::GR1005);
+  EXPECT_EQ(refused.error().id(), ErrorId::GR1105);
   ASSERT_TRUE(wait(webhooks_->change(scope_, "ops", {.enabled = true})).has_value());
   settle();
   EXPECT_EQ(deliveries("ops").size(), 1U);
@@ -157,7 +157,7 @@ TEST_F(WebhooksTest, AnAddressInsideIsRefusedAlsoWhenOnlyTheNameLeadsThere) {
   NewWebhook wanted{.name = "ops", .url = url()};
   auto refused = wait(webhooks_->make(scope_, wanted));
   ASSERT_FALSE(refused.has_value());
-  EXPECT_EQ(refused.error().id(), ErrorId::GR1002);
+  EXPECT_EQ(refused.error().id(), ErrorId::GR1102);
   // With another network in the list a name is only judged by its address, when it is connected to.
   options_.hosts = *AllowedHosts::parse("*,10.0.0.0/8");
   options_.retry.max = 1;

@@ -81,7 +81,7 @@ bool is_hostname(std::string_view text) {
 }
 
 Error not_allowed(std::string_view host, std::string_view why) {
-  return Error(ErrorId::GR1002, fmt::format("{}: {}", host.substr(0, 253), why))
+  return Error(ErrorId::GR1102, fmt::format("{}: {}", host.substr(0, 253), why))
       .with_hint("gantry config set webhook_allowed_hosts HOSTS and a restart of the server allow more");
 }
 

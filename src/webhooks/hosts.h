@@ -32,10 +32,10 @@ class AllowedHosts {
   /// Patterns with commas between; none means `*`. `invalid` names the pattern that is none.
   static Result<AllowedHosts> parse(std::string_view text);
 
-  /// What can be said without resolving: GR1002 for a name that is not in the list, for a numeric address that is not
+  /// What can be said without resolving: GR1102 for a name that is not in the list, for a numeric address that is not
   /// allowed, and for `localhost`.
   Result<void> check_host(std::string_view host) const;
-  /// Whether an address that `host` resolved to may be connected to; GR1002.
+  /// Whether an address that `host` resolved to may be connected to; GR1102.
   Result<void> check_address(std::string_view host, std::span<const uint8_t> address) const;
 
  private:

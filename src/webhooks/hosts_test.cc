@@ -95,7 +95,7 @@ TEST(AllowedHosts, TakeAnyNameAndOnlyPublicAddressesByDefault) {
                            "::ffff:127.0.0.1", "fe80::1%1", "a b", ""}) {
     auto checked = any.check_host(host);
     ASSERT_FALSE(checked.has_value()) << host;
-    EXPECT_EQ(checked.error().id(), ErrorId::GR1002) << host;
+    EXPECT_EQ(checked.error().id(), ErrorId::GR1102) << host;
     EXPECT_TRUE(checked.error().hint().contains("webhook_allowed_hosts")) << host;
   }
 }

@@ -98,12 +98,12 @@ Result<void> insert_record(store::Session& session, const WebhookRecord& record,
   GANTRY_TRY(auto same,
              session.find<int64_t>("SELECT 1 FROM webhooks WHERE scope = :scope AND name = ?", {webhook.name}, number));
   if (same)
-    return std::unexpected(Error(ErrorId::GR1003, fmt::format("there is a webhook '{}' already", webhook.name))
+    return std::unexpected(Error(ErrorId::GR1103, fmt::format("there is a webhook '{}' already", webhook.name))
                                .with_hint(fmt::format("gantry webhooks edit {}", webhook.name)));
   GANTRY_TRY(auto count, session.find<int64_t>("SELECT count(*) FROM webhooks WHERE scope = :scope", {}, number));
   if (count.value_or(0) >= static_cast<int64_t>(limit))
     return std::unexpected(
-        Error(ErrorId::GR1004, fmt::format("there are {} webhooks already", *count)).with_hint("gantry webhooks list"));
+        Error(ErrorId::GR1104, fmt::format("there are {} webhooks already", *count)).with_hint("gantry webhooks list"));
   GANTRY_TRY_VOID(session.execute(
       "INSERT INTO webhooks (scope, id, name, url, events, agent, enabled, disabled_reason, secret, old_secret,"
       " old_secret_until, since_seq, created_at, updated_at) VALUES (:scope, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)",

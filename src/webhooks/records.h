@@ -27,7 +27,7 @@ std::vector<telemetry::Secret> signing_secrets(const WebhookRecord& record, Time
 
 /// All of the session's scope, by name.
 Result<std::vector<WebhookRecord>> list_records(store::Session& session);
-/// GR1003 if the name is taken, GR1004 if there are `limit` already.
+/// GR1103 if the name is taken, GR1104 if there are `limit` already.
 Result<void> insert_record(store::Session& session, const WebhookRecord& record, size_t limit);
 /// Writes everything but id and name.
 Result<void> update_record(store::Session& session, const WebhookRecord& record);

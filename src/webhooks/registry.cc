@@ -7,7 +7,7 @@ namespace {
 
 Result<WebhookRecord> pick(std::vector<WebhookRecord> records, const std::string& name) {
   auto found = std::ranges::find(records, name, [](const WebhookRecord& record) { return record.webhook.name; });
-  if (found == records.end()) return fail(ErrorId::GR1001, "there is no webhook '{}'", name);
+  if (found == records.end()) return fail(ErrorId::GR1101, "there is no webhook '{}'", name);
   return std::move(*found);
 }
 
@@ -30,7 +30,7 @@ Error no_such_webhook(const Book& book, const Scope& scope, std::string_view nam
   std::vector<std::string_view> names;
   if (auto shelf = book.by_scope.find(scope); shelf != book.by_scope.end())
     for (const RecordPointer& record : shelf->second) names.push_back(record->webhook.name);
-  Error error(ErrorId::GR1001, fmt::format("there is no webhook '{}'", name.substr(0, 64)));
+  Error error(ErrorId::GR1101, fmt::format("there is no webhook '{}'", name.substr(0, 64)));
   auto near = closest(name, names);
   return std::move(error).with_hint(near ? fmt::format("did you mean `{}`?", *near) : "gantry webhooks list");
 }

@@ -31,10 +31,10 @@ class Registry {
   std::shared_ptr<const Book> book() const { return book_.load(); }
 
   Task<Result<void>> insert(WebhookRecord record);
-  /// Changes a webhook as it is in the store now; an error of `edit` is passed on. GR1001 if it is gone.
+  /// Changes a webhook as it is in the store now; an error of `edit` is passed on. GR1101 if it is gone.
   using Edit = std::function<Result<void>(WebhookRecord& record)>;
   Task<Result<WebhookRecord>> edit(Scope scope, std::string name, Edit edit);
-  /// The one that was removed. GR1001 if there is none.
+  /// The one that was removed. GR1101 if there is none.
   Task<Result<WebhookRecord>> remove(Scope scope, std::string name);
 
  private:
@@ -57,7 +57,7 @@ class Registry {
 /// Disables a webhook, unless it is gone or another one by now.
 Task<Result<void>> disable(Registry& registry, RecordPointer webhook, std::string reason, Time now);
 
-/// GR1001 with the nearest name as the hint.
+/// GR1101 with the nearest name as the hint.
 Error no_such_webhook(const Book& book, const Scope& scope, std::string_view name);
 
 }  // namespace gantry::webhooks

@@ -168,7 +168,7 @@ Task<Result<Made>> Webhooks::rotate(Scope scope, std::string name, Duration grac
 Task<Result<RequestId>> Webhooks::test(Scope scope, std::string name, std::string principal) {
   GANTRY_CO_TRY(RecordPointer record, state_->find(scope, name));
   if (!record->webhook.enabled)
-    co_return std::unexpected(Error(ErrorId::GR1005, fmt::format("webhook '{}' is disabled", name))
+    co_return std::unexpected(Error(ErrorId::GR1105, fmt::format("webhook '{}' is disabled", name))
                                   .with_hint(fmt::format("gantry webhooks edit {} --enable", name)));
   RequestId id = state_->parts.requests.make_id();
   std::string body = test_body(record->webhook, state_->parts.clock.now());

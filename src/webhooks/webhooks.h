@@ -148,7 +148,7 @@ inline constexpr Duration default_grace = std::chrono::hours(24);
 /// The longest time for that.
 inline constexpr Duration longest_grace = std::chrono::hours(24 * 30);
 
-/// See the head of this file. GR1001 for a name that does not exist in the scope.
+/// See the head of this file. GR1101 for a name that does not exist in the scope.
 class Webhooks {
  public:
   /// Registers a projection of the journal and a listener of the queues.
@@ -171,7 +171,7 @@ class Webhooks {
 
   // ---- Changes. Each returns when it is durable.
 
-  /// `invalid`, GR1002 (address not allowed), GR1003 (name taken), GR1004 (too many).
+  /// `invalid`, GR1102 (address not allowed), GR1103 (name taken), GR1104 (too many).
   Task<Result<Made>> make(Scope scope, NewWebhook wanted);
   /// What happens after this goes by the change; deliveries that wait go to the new URL.
   Task<Result<Webhook>> change(Scope scope, std::string name, Change change);
@@ -182,7 +182,7 @@ class Webhooks {
 
   // ---- Deliveries.
 
-  /// Sends a message of type `webhook.test`; the id of its delivery. GR1005 if the webhook is disabled.
+  /// Sends a message of type `webhook.test`; the id of its delivery. GR1105 if the webhook is disabled.
   Task<Result<RequestId>> test(Scope scope, std::string name, std::string principal);
   /// The newest first. Of `filter` the agent is ignored.
   Task<Result<DeliveryPage>> deliveries(Scope scope, std::string name, requests::Filter filter);

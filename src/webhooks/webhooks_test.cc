@@ -105,7 +105,7 @@ TEST_F(WebhooksTest, WhatWaitsForARemovedWebhookIsADeadLetter) {
   auto view = wait(requests_->get(scope_, delivery));
   ASSERT_TRUE(view.has_value());
   EXPECT_EQ(view->state.reason, "the webhook was removed");
-  EXPECT_EQ(webhooks_->get(scope_, "ops").error().id(), ErrorId::GR1001);
+  EXPECT_EQ(webhooks_->get(scope_, "ops").error().id(), ErrorId::GR1101);
   // A replay of it finds nobody.
   auto copy = wait(requests_->replay(scope_, delivery, "root"));
   ASSERT_TRUE(copy.has_value());
@@ -117,10 +117,10 @@ TEST_F(WebhooksTest, NamesAreTakenOnceAndTheirNumberIsBounded) {
   reopen();
   make("ops");
   NewWebhook wanted{.name = "ops", .url = url()};
-  EXPECT_EQ(wait(webhooks_->make(scope_, wanted)).error().id(), ErrorId::GR1003);
+  EXPECT_EQ(wait(webhooks_->make(scope_, wanted)).error().id(), ErrorId::GR1103);
   make("more");
   wanted.name = "third";
-  EXPECT_EQ(wait(webhooks_->make(scope_, wanted)).error().id(), ErrorId::GR1004);
+  EXPECT_EQ(wait(webhooks_->make(scope_, wanted)).error().id(), ErrorId::GR1104);
   for (const char* name : {"", "Ops", "a:b", "-a"}) {
     wanted.name = name;
     EXPECT_EQ(wait(webhooks_->make(scope_, wanted)).error().code(), Code::invalid) << name;

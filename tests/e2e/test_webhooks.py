@@ -214,9 +214,9 @@ def test_addresses_inside_are_refused_unless_they_are_listed(make_server, receiv
     inside = ("127.0.0.1", "localhost", "[::1]", "[::ffff:127.0.0.1]", "10.0.0.1", "192.168.1.1", "169.254.169.254", "0.0.0.0", "100.64.0.1", "[fe80::1]", "[fd00::1]", "224.0.0.1")
     for host in inside:
         problem = server.api("POST", "/v1/webhooks", {"name": "ops", "url": f"http://{host}:{receiver.port}/hook"}, expect=403)
-        assert problem["id"] == "GR1002" and "public internet" in problem["message"] and "webhook_allowed_hosts" in problem["hint"]
+        assert problem["id"] == "GR1102" and "public internet" in problem["message"] and "webhook_allowed_hosts" in problem["hint"]
     refused = server.cli("webhooks", "add", "ops", receiver.url)
-    assert refused.returncode == 4 and "GR1002" in refused.stderr and refused.stderr.splitlines()[-1].startswith("hint: gantry config set webhook_allowed_hosts")
+    assert refused.returncode == 4 and "GR1102" in refused.stderr and refused.stderr.splitlines()[-1].startswith("hint: gantry config set webhook_allowed_hosts")
     assert server.api("GET", "/v1/webhooks")["data"] == [] and receiver.calls == []
 
 
@@ -274,10 +274,10 @@ def test_wrong_input_is_refused_with_its_field(server, receiver):
     assert refused("POST", "/v1/webhooks", {**good, "name": "Ops"}).startswith("name:")
     assert refused("POST", "/v1/webhooks", {"name": "ops"}).startswith("url:")
     make(server, receiver)
-    assert server.api("POST", "/v1/webhooks", good, expect=409)["id"] == "GR1003"
+    assert server.api("POST", "/v1/webhooks", good, expect=409)["id"] == "GR1103"
     assert refused("PATCH", "/v1/webhooks/ops", {"enabled": "yes"}).startswith("enabled:")
     assert refused("POST", "/v1/webhooks/ops/rotate", {"grace": "31d"}).startswith("grace:")
-    assert server.api("POST", "/v1/webhooks/other/test", expect=404)["id"] == "GR1001"
+    assert server.api("POST", "/v1/webhooks/other/test", expect=404)["id"] == "GR1101"
 
 
 def test_a_receiver_that_is_gone_disables_its_webhook(server, receiver):
@@ -286,7 +286,7 @@ def test_a_receiver_that_is_gone_disables_its_webhook(server, receiver):
     server.api("POST", "/v1/webhooks/ops/test", expect=202)
     shown = wait_for(lambda: not (one := server.api("GET", "/v1/webhooks/ops"))["enabled"] and one, 30, "it is disabled")
     assert "410" in shown["disabled_reason"]
-    assert server.api("POST", "/v1/webhooks/ops/test", expect=409)["id"] == "GR1005"
+    assert server.api("POST", "/v1/webhooks/ops/test", expect=409)["id"] == "GR1105"
     server.api("PATCH", "/v1/webhooks/ops", {"enabled": True})
     server.api("POST", "/v1/webhooks/ops/test", expect=202)
     receiver.seen(2)
