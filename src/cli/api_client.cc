@@ -154,6 +154,13 @@ Result<json::Value> ApiClient::put(std::string_view target, const json::Value& b
   return call(std::move(request));
 }
 
+Result<json::Value> ApiClient::patch(std::string_view target, const json::Value& body) {
+  GANTRY_TRY(auto request, prepare("PATCH", target));
+  request.headers.add("content-type", "application/json");
+  request.body = json::serialize(body);
+  return call(std::move(request));
+}
+
 Result<json::Value> ApiClient::remove(std::string_view target) {
   GANTRY_TRY(auto request, prepare("DELETE", target));
   return call(std::move(request));

@@ -38,6 +38,7 @@ class ApiClient {
   Result<json::Value> post(std::string_view target, const std::optional<json::Value>& body = {},
                            std::optional<Duration> timeout = {});
   Result<json::Value> put(std::string_view target, const json::Value& body);
+  Result<json::Value> patch(std::string_view target, const json::Value& body);
   Result<json::Value> remove(std::string_view target);
   /// Every page of a list, up to `limit` rows.
   Result<json::Array> list(std::string_view target, uint64_t limit = max_rows);

@@ -87,6 +87,35 @@ inline const std::string cancelled =
 inline const std::string replayed =
     R"({"request_id":"req_01JD4YC0M2P4R6T8V0X1Y2Z3A4","status":"pending","replay_of":"req_01JD4YB0M2P4R6T8V0X1Y2Z3A4"})";
 
+inline const std::string webhook = R"({
+  "id":"whk_01JD4Y9Q2V6X8Z0A1B2C3D4E5F","name":"ops","scope":"default/default/dev",
+  "url":"https://hooks.example.com/gantry","events":["request.completed","request.failed"],"agent":null,"enabled":true,
+  "disabled_reason":null,"old_secret_until":null,"pending":0,"processing":0,
+  "created_at":"2026-11-20T18:00:00.000Z","updated_at":"2026-11-20T18:00:00.000Z"})";
+
+inline const std::string disabled_webhook = R"({
+  "id":"whk_01JD4Y9Q2V6X8Z0A1B2C3D4E5G","name":"pager","scope":"default/default/dev",
+  "url":"https://hooks.example.com/page","events":["request.failed"],"agent":"bot","enabled":false,
+  "disabled_reason":"the receiver answered 410 Gone","old_secret_until":"2026-11-21T18:00:00.000Z","pending":3,
+  "processing":0,"created_at":"2026-11-20T18:00:00.000Z","updated_at":"2026-11-20T18:10:00.000Z"})";
+
+inline const std::string made_webhook =
+    webhook.substr(0, webhook.rfind('}')) + R"(,"secret":"whsec_AAECAwQFBgcICQoLDA0ODxAREhMUFRYXGBkaGxwdHh8="})";
+
+inline const std::string deliveries = R"({"data":[
+  {"id":"req_01JD4YC0M2P4R6T8V0X1Y2Z3A4","webhook":"ops","event":"request.failed",
+   "request_id":"req_01JD4YB0M2P4R6T8V0X1Y2Z3A4","message_id":"req_01JD4YC0M2P4R6T8V0X1Y2Z3A4","status":"pending",
+   "dead_letter":false,"attempts":2,"created_at":"2026-11-20T18:11:00.000Z","completed_at":null,
+   "response_status":null,"reason":"the receiver answered 500 Internal Server Error",
+   "next_attempt_at":"2026-11-20T18:15:09.000Z","replay_of":null},
+  {"id":"req_01JD4YA9M2P4R6T8V0X1Y2Z3A4","webhook":"ops","event":"request.completed",
+   "request_id":"req_01JD4YA3T5W7Y9B1C2D3E4F5G6","message_id":"req_01JD4YA9M2P4R6T8V0X1Y2Z3A4","status":"completed",
+   "dead_letter":false,"attempts":1,"created_at":"2026-11-20T18:12:07.000Z","completed_at":"2026-11-20T18:12:07.300Z",
+   "response_status":204,"reason":null,"next_attempt_at":null,"replay_of":null}],"next":null})";
+
+inline const std::string delivery_started =
+    R"({"delivery_id":"req_01JD4YC0M2P4R6T8V0X1Y2Z3A4","status":"pending","webhook":"ops"})";
+
 inline const std::string doctor = R"({"checks":[
   {"name":"disk","status":"ok","detail":"120.5 GiB free","hint":null},
   {"name":"limit cpu","status":"warn","detail":"none by nothing","hint":"mount cgroup2"}]})";

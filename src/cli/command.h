@@ -118,6 +118,7 @@ std::vector<Command> server_commands();
 std::vector<Command> deploy_commands();
 std::vector<Command> agent_commands();
 std::vector<Command> request_commands();
+std::vector<Command> webhook_commands();
 std::vector<Command> other_commands();
 
 }  // namespace gantry::cli

@@ -38,6 +38,17 @@ class Commands : public testing::Test {
     api.on("POST /v1/requests/req_1/replay", {202, canned::replayed});
     api.on("POST /v1/requests/req_1/cancel", {200, canned::cancelled});
     api.on("GET /v1/requests/req_01JD4YC0M2P4R6T8V0X1Y2Z3A4", {200, canned::request});
+    api.on("GET /v1/webhooks",
+           {200, R"({"data":[)" + canned::webhook + "," + canned::disabled_webhook + R"(],"next":null})"});
+    api.on("POST /v1/webhooks", {201, canned::made_webhook});
+    api.on("GET /v1/webhooks/ops", {200, canned::webhook});
+    api.on("GET /v1/webhooks/pager", {200, canned::disabled_webhook});
+    api.on("PATCH /v1/webhooks/ops", {200, canned::webhook});
+    api.on("DELETE /v1/webhooks/ops", {200, R"({"removed":"ops"})"});
+    api.on("POST /v1/webhooks/ops/rotate", {200, canned::made_webhook});
+    api.on("POST /v1/webhooks/ops/test", {202, canned::delivery_started});
+    api.on("GET /v1/webhooks/ops/deliveries", {200, canned::deliveries});
+    api.on("POST /v1/webhooks/ops/deliveries/req_1/replay", {202, canned::delivery_started});
     api.on("POST /agent/bot/ask", {200,
                                    R"({"answer":42})",
                                    {{"Content-Type", "application/json"},
@@ -75,6 +86,15 @@ TEST_F(Commands, EachOnePrintsJsonThatParses) {
            {"requests", "replay", "req_1"},
            {"requests", "cancel", "req_1"},
            {"requests", "replay", "req_1", "--wait", "5s"},
+           {"webhooks", "list"},
+           {"webhooks", "add", "ops", "https://hooks.example.com/gantry"},
+           {"webhooks", "show", "ops"},
+           {"webhooks", "edit", "ops", "--disable"},
+           {"webhooks", "remove", "ops", "--yes"},
+           {"webhooks", "rotate", "ops"},
+           {"webhooks", "test", "ops"},
+           {"webhooks", "deliveries", "ops"},
+           {"webhooks", "replay", "ops", "req_1", "--wait", "5s"},
            {"invoke", "bot", "/ask", "-d", "{}"},
            {"config", "view"},
            {"config", "get", "listen"},
@@ -114,6 +134,12 @@ TEST_F(Commands, TablesAreAsTheGoldenFilesSay) {
            {"requests-show.txt", {"requests", "show", "req_1"}},
            {"requests-replay.txt", {"requests", "replay", "req_1"}},
            {"requests-cancel.txt", {"requests", "cancel", "req_1"}},
+           {"webhooks-list.txt", {"webhooks", "list"}},
+           {"webhooks-list-wide.txt", {"webhooks", "list", "-o", "wide"}},
+           {"webhooks-add.txt", {"webhooks", "add", "ops", "https://hooks.example.com/gantry"}},
+           {"webhooks-show.txt", {"webhooks", "show", "pager"}},
+           {"webhooks-test.txt", {"webhooks", "test", "ops"}},
+           {"webhooks-deliveries.txt", {"webhooks", "deliveries", "ops"}},
            {"doctor-storage.txt", {"doctor", "--storage"}},
            {"restart.txt", {"restart", "bot"}},
            {"remove.txt", {"remove", "bot", "--yes"}},

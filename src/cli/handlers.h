@@ -44,6 +44,16 @@ Result<int> run_requests_list(Session& session);
 Result<int> run_requests_show(Session& session);
 Result<int> run_requests_replay(Session& session);
 Result<int> run_requests_cancel(Session& session);
+// commands/webhooks.cc
+Result<int> run_webhooks_list(Session& session);
+Result<int> run_webhooks_add(Session& session);
+Result<int> run_webhooks_show(Session& session);
+Result<int> run_webhooks_edit(Session& session);
+Result<int> run_webhooks_remove(Session& session);
+Result<int> run_webhooks_rotate(Session& session);
+Result<int> run_webhooks_test(Session& session);
+Result<int> run_webhooks_deliveries(Session& session);
+Result<int> run_webhooks_replay(Session& session);
 // commands/config.cc
 Result<int> run_config_view(Session& session);
 Result<int> run_config_get(Session& session);

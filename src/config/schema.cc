@@ -111,6 +111,13 @@ constexpr Option options[] = {
      .description = "How long a command waits until agents have reached the wanted state.",
      .least = 0,
      .most = day},
+    {.name = "webhook_allowed_hosts",
+     .type = Type::text,
+     .fallback = "",
+     .environment = "GANTRY_WEBHOOK_ALLOWED_HOSTS",
+     .description =
+         "Where webhooks may go, with commas: hostnames, `*.example.com`, `*` for any with a public address, "
+         "addresses and networks such as `10.1.0.0/16`; empty means `*`."},
 };
 
 Result<> check_integer(const Option& option, std::string_view value) {

@@ -84,7 +84,7 @@ Task<Result<ClientConnection>> HttpClient::open(OutgoingRequest request, Framing
   Executor executor = co_await asio::this_coro::executor;
   SteadyTime now = IoLocal::of(executor).now();
   SteadyTime all_by = after(now, request.timeout);
-  ConnectOptions options{.deadline = std::min(all_by, after(now, options_.connect_timeout))};
+  ConnectOptions options{.deadline = std::min(all_by, after(now, options_.connect_timeout)), .check = request.check};
   if (request.url.scheme == "https") {
     if (options_.tls == nullptr) {
       GANTRY_CO_TRY(options_.tls, load_tls_client({}));

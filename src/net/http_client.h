@@ -30,6 +30,7 @@ struct OutgoingRequest {
   std::string body = {};
   Duration timeout = std::chrono::seconds(30);  ///< for everything; with `open`, until the head
   size_t max_body_bytes = size_t{16} << 20;     ///< of a whole answer
+  AddressCheck check = {};                      ///< which addresses the host of `url` may have
 };
 
 /// An answer that was read whole.

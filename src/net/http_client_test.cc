@@ -44,6 +44,28 @@ TEST(HttpClient, BoundsTheAnswerAndNamesADeadServer) {
   EXPECT_EQ(response.error().id(), ErrorId::GR0608);
 }
 
+TEST(HttpClient, AsksAboutTheAddressThatItConnectsTo) {
+  TestServer server;
+  Url url = *Url::parse(fmt::format("http://localhost:{}/echo", server.endpoint().port));
+  std::vector<std::vector<uint8_t>> asked;
+  AddressCheck only_loopback = [&](std::span<const uint8_t> address) -> Result<void> {
+    asked.emplace_back(address.begin(), address.end());
+    if (address.size() == 4 && address[0] == 127) return {};
+    return fail(Code::denied, "not this one");
+  };
+  auto response = HttpClient({}).request_blocking({.method = "POST", .url = url, .check = only_loopback});
+  ASSERT_TRUE(response.has_value()) << response.error().reason();
+  EXPECT_FALSE(asked.empty());
+
+  AddressCheck none = [](std::span<const uint8_t>) -> Result<void> { return fail(Code::denied, "no address"); };
+  int before = server.handler.handled;
+  response = HttpClient({}).request_blocking({.method = "POST", .url = url, .check = none});
+  ASSERT_FALSE(response.has_value());
+  EXPECT_EQ(response.error().code(), Code::denied);
+  EXPECT_EQ(response.error().reason(), "no address");
+  EXPECT_EQ(server.handler.handled, before);
+}
+
 TEST(HttpClient, SpeaksOverUnixSocketsAndReplacesADeadSocketFile) {
   std::string path = fmt::format("{}/gantry-net-{}.sock", testing::TempDir(), ::getpid());
   {

@@ -66,7 +66,12 @@ Task<Result<std::vector<asio::ip::tcp::endpoint>>> resolve(Endpoint endpoint, St
   co_return addresses;
 }
 
-Task<Result<Socket>> connect_plain(Endpoint endpoint, SteadyTime deadline) {
+Result<void> check_address(const AddressCheck& check, const asio::ip::address& address) {
+  if (!check) return {};
+  return address.is_v4() ? check(address.to_v4().to_bytes()) : check(address.to_v6().to_bytes());
+}
+
+Task<Result<Socket>> connect_plain(Endpoint endpoint, SteadyTime deadline, AddressCheck check) {
   if (!endpoint.unix_path.empty()) {
     if (endpoint.unix_path.size() >= sizeof(sockaddr_un::sun_path))
       co_return fail(Code::invalid, "the socket path '{}' is longer than the system allows", endpoint.unix_path);
@@ -77,6 +82,10 @@ Task<Result<Socket>> connect_plain(Endpoint endpoint, SteadyTime deadline) {
   GANTRY_CO_TRY(auto addresses, co_await resolve(endpoint, deadline));
   Result<Socket> last = std::unexpected(unreachable(endpoint, "the name has no address"));
   for (const auto& address : addresses) {
+    if (auto allowed = check_address(check, address.address()); !allowed) {
+      last = std::unexpected(std::move(allowed).error());
+      continue;
+    }
     GANTRY_CO_TRY(int fd, new_socket(address.protocol().family()));
     last = co_await connect_fd(fd, AnyAddress(address), endpoint, deadline);
     if (last.has_value() || last.error().code() == Code::timeout) break;
@@ -180,7 +189,7 @@ void Socket::set_idle(Duration read, Duration write) {
 void Socket::set_deadline(SteadyTime at) { stream_->set_deadline(at); }
 
 Task<Result<Socket>> connect(Endpoint endpoint, ConnectOptions options) {
-  GANTRY_CO_TRY(Socket socket, co_await connect_plain(endpoint, options.deadline));
+  GANTRY_CO_TRY(Socket socket, co_await connect_plain(endpoint, options.deadline, options.check));
   if (options.tls != nullptr) {
     auto shaken = co_await socket.stream().handshake_client(options.tls, endpoint.host, options.deadline);
     if (!shaken.has_value()) co_return std::unexpected(unreachable(endpoint, shaken.error().reason()));

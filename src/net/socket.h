@@ -2,6 +2,7 @@
 #pragma once
 
 #include <cstdint>
+#include <functional>
 #include <memory>
 #include <span>
 #include <string>
@@ -79,9 +80,15 @@ class Socket {
   Stream* stream_ = nullptr;  // counted
 };
 
+/// Says whether an address may be connected to: 4 bytes of IPv4 or 16 of IPv6, in network order.
+using AddressCheck = std::function<Result<void>(std::span<const uint8_t> address)>;
+
 /// How long connecting may take and who must be there.
 struct ConnectOptions {
   SteadyTime deadline = SteadyTime::max();
+  /// Asked of each address after the name was resolved, right before it is connected to; empty: any. A name whose
+  /// addresses are all refused fails with the last refusal.
+  AddressCheck check = {};
   std::shared_ptr<TlsClient> tls = {};  ///< set: TLS with SNI and verification of the endpoint's host
 };
 

@@ -98,6 +98,7 @@ std::optional<Waiter::Grant> Dispatcher::leave(const std::shared_ptr<agents::Rou
 }
 
 void Dispatcher::queued(const requests::AgentKey& agent) {
+  if (!requests::is_agent_queue(agent.name)) return;
   {
     // Recovery of the journal tells, too; until `start` nobody knows which agents there are.
     std::lock_guard lock(mutex_);

@@ -24,7 +24,7 @@ Proxy::State::State(Parts parts, Options options)
     : parts_(parts), options_(options), pool_(parts.threads, options.pool), dispatcher_(parts, options_, *this) {
   for (size_t i = 0; i < parts.threads.size(); ++i) attempts_.push_back(std::make_shared<Attempts>());
   dispatcher_.set_pool(pool_);
-  parts_.requests.set_listener(dispatcher_);
+  parts_.requests.add_listener(dispatcher_);
   parts_.agents.add_listener(dispatcher_);
 }
 

@@ -62,7 +62,7 @@ constexpr std::string_view insert_sql =
 constexpr std::string_view columns =
     "accept_seq, id, agent_id, agent, method, target, status, attempts, failures, response_status, reason, created_at,"
     " ended_at, replay_of, accept_segment, accept_offset, accept_size, final_segment, final_offset, final_size, log,"
-    " key, fingerprint";
+    " key, fingerprint, final_seq";
 
 // At one end of the scale of scopes there is always this one: it carries the position of the projection.
 Scope home() { return Scope::standard(); }
@@ -132,6 +132,7 @@ RequestView view_of(const store::Row& row, const Scope& scope) {
   if (view.state.status == Status::completed) view.final_at = location(row, 17);
   view.state.log = unpack_log(row.blob(20));
   if (!row.is_null(21)) view.key = row.string(21);
+  view.final_seq = static_cast<uint64_t>(row.integer(23));
   return view;
 }
 

@@ -26,7 +26,11 @@ void LiveTable::apply(const journal::Record& record) {
     }
   }
   if (watcher) watcher->notify();
-  if (queued && listener_) listener_->queued(*queued);
+  if (queued) tell(*queued);
+}
+
+void LiveTable::tell(const AgentKey& agent) const {
+  for (QueueListener* listener : listeners_) listener->queued(agent);
 }
 
 void LiveTable::apply_locked(const journal::Record& record, std::optional<AgentKey>& queued) {
@@ -204,7 +208,7 @@ void LiveTable::unclaim(const RequestId& id, Time not_before) {
     enqueue(*entry);
     queued = key_of(*entry);
   }
-  if (listener_) listener_->queued(*queued);
+  tell(*queued);
 }
 
 std::optional<Time> LiveTable::next_due(const AgentId& agent, Time now, Order order) {
@@ -264,6 +268,7 @@ RequestView LiveTable::view_of(const Entry& entry) const {
   view.created_at = entry.created_at;
   view.accept_seq = entry.accept_seq;
   view.accepted_at = entry.accepted_at;
+  view.final_seq = entry.final_seq;
   if (entry.state.status == Status::completed) view.final_at = entry.final_at;
   view.state = entry.state;
   return view;

@@ -18,7 +18,7 @@ class LiveTable final : public journal::Fold {
  public:
   LiveTable();
   ~LiveTable() override;
-  void set_listener(QueueListener& listener) { listener_ = &listener; }
+  void add_listener(QueueListener& listener) { listeners_.push_back(&listener); }
 
   // journal::Fold
   std::string_view name() const override { return "requests"; }
@@ -87,6 +87,7 @@ class LiveTable final : public journal::Fold {
   void index_key(Entry& entry);
   void forget(Entry& entry);
   Entry* entry_of(const IdBytes& id);
+  void tell(const AgentKey& agent) const;
   const Entry* head(const Queue& queue, Time now, Order order) const;
   RequestView view_of(const Entry& entry) const;
   AgentKey key_of(const Entry& entry) const;
@@ -95,7 +96,7 @@ class LiveTable final : public journal::Fold {
   Queue& queue_of(const AgentId& agent) { return queues_[agent]; }
 
   mutable std::mutex mutex_;
-  QueueListener* listener_ = nullptr;
+  std::vector<QueueListener*> listeners_;  ///< complete before records are applied
   std::map<uint64_t, std::unique_ptr<Entry>> by_seq_;
   std::unordered_map<RequestId, Entry*> by_id_;
   std::map<KeyName, Entry*> by_key_;

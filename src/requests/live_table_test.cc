@@ -187,16 +187,18 @@ struct Counter final : QueueListener {
   void queued(const AgentKey& key) override { queued_agents.push_back(key.name); }
 };
 
-TEST(LiveTable, TellsItsListenerAboutEveryRequestThatWaits) {
+TEST(LiveTable, TellsItsListenersAboutEveryRequestThatWaits) {
   LiveTable table;
-  Counter counter;
-  table.set_listener(counter);
+  Counter counter, other;
+  table.add_listener(counter);
+  table.add_listener(other);
   Log log(table);
   log.accept(request(1), 1, instance());
   EXPECT_TRUE(counter.queued_agents.empty());
   log.ended(request(1), 1, soon);
   log.accept(request(2));
   EXPECT_EQ(counter.queued_agents, (std::vector<std::string>{"bot", "bot"}));
+  EXPECT_EQ(other.queued_agents, counter.queued_agents);
 }
 
 // A table that was restored from a checkpoint at any point goes on exactly like one that saw every record.

@@ -20,7 +20,7 @@ Requests::Requests(Parts parts, Options options)
 
 Requests::~Requests() = default;
 
-void Requests::set_listener(QueueListener& listener) { live_->set_listener(listener); }
+void Requests::add_listener(QueueListener& listener) { live_->add_listener(listener); }
 RequestId Requests::make_id() { return RequestId::make(parts_.clock, parts_.random); }
 const Options& Requests::options() const { return options_; }
 journal::Blobs& Requests::blobs() { return parts_.journal.blobs(); }

@@ -87,7 +87,8 @@ class Requests {
   Requests(Parts parts, Options options);
   ~Requests();
 
-  void set_listener(QueueListener& listener);
+  /// Before `journal.open`. Each hears of every queue.
+  void add_listener(QueueListener& listener);
   /// After `journal.open`: what was processing when the server went away is pending again.
   Task<Result<void>> start();
 

@@ -140,10 +140,13 @@ TEST_F(RequestsTest, AnAcceptedRequestIsReadBackByteForByte) {
 
 TEST_F(RequestsTest, ACompletedRequestIsTheSameBeforeAndAfterItIsProjected) {
   RequestId id = accept("in", instance());
+  EXPECT_EQ(wait(requests_->get(scope_, id))->final_seq, 0u);
   complete(id, "out");
+  uint64_t end = journal_->durable_seq();
   for (int round = 0; round < 2; ++round) {
     auto view = wait(requests_->get(scope_, id));
     ASSERT_TRUE(view.has_value());
+    EXPECT_EQ(view->final_seq, end);
     EXPECT_EQ(view->state.status, Status::completed);
     EXPECT_EQ(view->state.response_status, 201);
     ASSERT_EQ(view->state.log.size(), 1u);

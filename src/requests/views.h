@@ -25,6 +25,7 @@ struct RequestView {
   std::string key;  ///< the Idempotency-Key; empty for none
   Time created_at;
   uint64_t accept_seq = 0;
+  uint64_t final_seq = 0;                     ///< of the record that ended it; 0 while it is unfinished
   journal::Location accepted_at;              ///< of its AcceptedRecord
   std::optional<journal::Location> final_at;  ///< of its CompletedRecord, when completed
   RequestState state;
@@ -112,5 +113,8 @@ struct AgentKey {
   Scope scope;
   std::string name;
 };
+
+/// False for a queue whose receiver is no agent (`webhook:NAME`): names of agents have no colon.
+inline bool is_agent_queue(std::string_view name) { return !name.contains(':'); }
 
 }  // namespace gantry::requests

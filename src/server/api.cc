@@ -138,6 +138,15 @@ std::span<const Api::Route> Api::routes() {
       {"GET", "/v1/requests/{id}/response", Access::keyed, &Api::get_response},
       {"POST", "/v1/requests/{id}/replay", Access::keyed, &Api::replay_request},
       {"POST", "/v1/requests/{id}/cancel", Access::keyed, &Api::cancel_request},
+      {"GET", "/v1/webhooks", Access::keyed, &Api::list_webhooks},
+      {"POST", "/v1/webhooks", Access::keyed, &Api::make_webhook},
+      {"GET", "/v1/webhooks/{name}", Access::keyed, &Api::get_webhook},
+      {"PATCH", "/v1/webhooks/{name}", Access::keyed, &Api::change_webhook},
+      {"DELETE", "/v1/webhooks/{name}", Access::keyed, &Api::delete_webhook},
+      {"POST", "/v1/webhooks/{name}/rotate", Access::keyed, &Api::rotate_webhook},
+      {"POST", "/v1/webhooks/{name}/test", Access::keyed, &Api::test_webhook},
+      {"GET", "/v1/webhooks/{name}/deliveries", Access::keyed, &Api::list_deliveries},
+      {"POST", "/v1/webhooks/{name}/deliveries/{id}/replay", Access::keyed, &Api::replay_delivery},
   };
   return all;
 }

@@ -103,6 +103,18 @@ class Api final : public net::Handler {
   Task<Handled> replay_request(Context& context);
   Task<Handled> cancel_request(Context& context);
 
+  // api_webhooks.cc
+  Task<Handled> list_webhooks(Context& context);
+  Task<Handled> make_webhook(Context& context);
+  Task<Handled> get_webhook(Context& context);
+  Task<Handled> change_webhook(Context& context);
+  Task<Handled> delete_webhook(Context& context);
+  Task<Handled> rotate_webhook(Context& context);
+  Task<Handled> test_webhook(Context& context);
+  Task<Handled> list_deliveries(Context& context);
+  Task<Handled> replay_delivery(Context& context);
+  Reply made_reply(int status, const webhooks::Made& made) const;
+
   Composition& server_;
 };
 
@@ -110,6 +122,8 @@ class Api final : public net::Handler {
 Result<size_t> limit_of(const Context& context);
 /// A duration in the query; `fallback` if it is not given.
 Result<std::optional<Duration>> duration_of(const Context& context, std::string_view name);
+/// `agent`, `status`, `limit` and `after` of a listing of requests.
+Result<requests::Filter> request_filter_of(const Context& context);
 /// `{"data": …, "next": …}`; no cursor at the end.
 json::Value listing(json::Array data, std::string next);
 

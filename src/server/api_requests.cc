@@ -119,21 +119,26 @@ Task<Result<std::string>> load_body(Composition& server, requests::Body body, By
 
 }  // namespace
 
-Task<Api::Handled> Api::list_requests(Context& context) {
+Result<requests::Filter> request_filter_of(const Context& context) {
   requests::Filter filter;
-  GANTRY_CO_TRY(filter.limit, limit_of(context));
+  GANTRY_TRY(filter.limit, limit_of(context));
   filter.agent = context.find("agent").value_or("");
   if (auto text = context.find("status")) {
     filter.status = requests::status_from_string(*text);
     if (!filter.status)
-      co_return fail(Code::invalid, "status: '{}' is none of pending, processing, completed, failed, cancelled",
-                     text->substr(0, 64));
+      return fail(Code::invalid, "status: '{}' is none of pending, processing, completed, failed, cancelled",
+                  text->substr(0, 64));
   }
   if (auto after = context.find("after")) {
     auto [stop, error] = std::from_chars(after->data(), after->data() + after->size(), filter.before_seq);
     if (error != std::errc() || stop != after->data() + after->size() || filter.before_seq == 0)
-      co_return fail(Code::invalid, "after: '{}' is no cursor of this listing", after->substr(0, 64));
+      return fail(Code::invalid, "after: '{}' is no cursor of this listing", after->substr(0, 64));
   }
+  return filter;
+}
+
+Task<Api::Handled> Api::list_requests(Context& context) {
+  GANTRY_CO_TRY(requests::Filter filter, request_filter_of(context));
   GANTRY_CO_TRY(requests::Page page, co_await server_.requests().list(context.scope, filter));
   json::Array data;
   for (const requests::RequestView& view : page.requests) data.push_back(summary(view));

@@ -53,7 +53,7 @@ Result<void> Composition::start() {
   GANTRY_TRY_VOID(open_store());
   GANTRY_TRY_VOID(open_vault());
   make_journal();
-  make_features();
+  GANTRY_TRY_VOID(make_features());
   GANTRY_TRY_VOID(start_features());
   GANTRY_TRY_VOID(listen());
   GANTRY_TRY_VOID(write_server_file());
@@ -110,8 +110,8 @@ Result<void> Composition::open_sandbox() {
 }
 
 Result<void> Composition::open_store() {
-  const std::array migrations{identity::migrations(), agents::migrations(), requests::migrations(),
-                              vault::migrations()};
+  const std::array migrations{identity::migrations(), agents::migrations(), requests::migrations(), vault::migrations(),
+                              webhooks::migrations()};
   auto database = store::open_sqlite(data_ / "store.db", migrations);
   if (!database) return std::unexpected(std::move(database).error().wrap("open the store"));
   database_ = std::move(*database);
@@ -147,7 +147,7 @@ void Composition::make_journal() {
   journal_ = journal::make_segments(std::move(journal_options), clock_, random_);
 }
 
-void Composition::make_features() {
+Result<void> Composition::make_features() {
   requests_ = std::make_unique<requests::Requests>(
       requests::Parts{*journal_, *database_, *blocking_, clock_, random_, log_},
       requests::Options{.orphan_retention = options_.config.duration("retention")});
@@ -158,6 +158,18 @@ void Composition::make_features() {
       proxy::Parts{*agents_, *requests_, *threads_, *blocking_, clock_, random_, log_},
       proxy::Options{.request_body_limit = options_.config.size("request_body_limit"),
                      .housekeeping_every = options_.config.duration("housekeeping_interval")});
+  return make_webhooks();
+}
+
+Result<void> Composition::make_webhooks() {
+  auto hosts = webhooks::AllowedHosts::parse(options_.config.text("webhook_allowed_hosts"));
+  if (!hosts)
+    return std::unexpected(Error(ErrorId::GR0701, fmt::format("webhook_allowed_hosts: {}", hosts.error().reason()))
+                               .with_hint("gantry config view --origin"));
+  webhooks_ = std::make_unique<webhooks::Webhooks>(
+      webhooks::Parts{*journal_, *database_, *requests_, *threads_, *blocking_, clock_, random_, log_},
+      webhooks::Options{.hosts = std::move(*hosts)});
+  return named("load the webhooks", webhooks_->load());
 }
 
 Result<void> Composition::start_features() {
@@ -165,6 +177,7 @@ Result<void> Composition::start_features() {
   GANTRY_TRY_VOID(run_blocking(*threads_, requests_->start()));
   GANTRY_TRY_VOID(named("start the agents", agents_->start()));
   proxy_->start();
+  webhooks_->start();
   return {};
 }
 
@@ -201,8 +214,10 @@ void Composition::stop() {
   stopped_ = true;
   phase_ = Phase::draining;
   if (proxy_ && server_) proxy_->close(drain_time);
+  if (webhooks_ && server_) webhooks_->close(drain_time);
   if (server_) server_->stop(drain_time);
   if (proxy_ && server_) proxy_->join();
+  if (webhooks_ && server_) webhooks_->join();
   if (agents_) agents_->stop(agents::AtStop::stop_instances);
   if (journal_) journal_->stop();
   if (database_) database_->stop();

@@ -17,6 +17,7 @@
 #include "store/store.h"
 #include "telemetry/telemetry.h"
 #include "vault/vault.h"
+#include "webhooks/webhooks.h"
 
 namespace gantry::server {
 
@@ -60,6 +61,7 @@ class Composition {
   sandbox::Driver& sandbox() { return *sandbox_; }
   agents::Agents& agents() { return *agents_; }
   proxy::Proxy& proxy() { return *proxy_; }
+  webhooks::Webhooks& webhooks() { return *webhooks_; }
 
  private:
   Result<void> lock_data();
@@ -68,7 +70,8 @@ class Composition {
   Result<void> open_vault();
   void make_journal();
   Result<void> open_sandbox();
-  void make_features();
+  Result<void> make_features();
+  Result<void> make_webhooks();
   Result<void> start_features();
   Result<void> listen();
   Result<void> write_server_file();
@@ -92,6 +95,7 @@ class Composition {
   std::unique_ptr<sandbox::Driver> sandbox_;
   std::unique_ptr<agents::Agents> agents_;
   std::unique_ptr<proxy::Proxy> proxy_;
+  std::unique_ptr<webhooks::Webhooks> webhooks_;
   std::unique_ptr<Api> api_;
   std::unique_ptr<net::Server> server_;
   bool stopped_ = false;

@@ -1,3 +1,5 @@
+#include "cli/commands/requests.h"
+
 #include <fmt/format.h>
 
 #include "cli/commands/agents.h"
@@ -143,6 +145,10 @@ bool is_finished(const json::Value& request) {
   return status == "completed" || status == "failed" || status == "cancelled";
 }
 
+Error about_request(Error error) { return std::move(error).with_hint("gantry requests list"); }
+
+}  // namespace
+
 Result<json::Value> wait_until_finished(Session& session, const std::string& id, Duration timeout) {
   GANTRY_TRY(ApiClient * api, session.api());
   const SteadyTime deadline = session.steady() + timeout;
@@ -160,9 +166,10 @@ Result<json::Value> wait_until_finished(Session& session, const std::string& id,
   }
 }
 
-Error about_request(Error error) { return std::move(error).with_hint("gantry requests list"); }
-
-}  // namespace
+void print_request(Session& session, const json::Value& request) {
+  session.print_value(request, "id",
+                      [&](const json::Value& value) { return render_request(value, session.canvas(), session.now()); });
+}
 
 Result<int> run_requests_list(Session& session) {
   const Invocation& given = session.given();
@@ -182,8 +189,7 @@ Result<int> run_requests_show(Session& session) {
   GANTRY_TRY(ApiClient * api, session.api());
   auto request = api->get(request_path(session.given().required("ID")));
   if (!request) return std::unexpected(about_request(std::move(request).error()));
-  session.print_value(*request, "id",
-                      [&](const json::Value& value) { return render_request(value, session.canvas(), session.now()); });
+  print_request(session, *request);
   if (text_at(*request, "status") == "failed")
     session.suggest(fmt::format("gantry requests replay {}", text_at(*request, "id")));
   return 0;
@@ -201,8 +207,7 @@ Result<int> run_requests_replay(Session& session) {
     return 0;
   }
   GANTRY_TRY(json::Value request, wait_until_finished(session, id, *wait));
-  session.print_value(request, "id",
-                      [&](const json::Value& value) { return render_request(value, session.canvas(), session.now()); });
+  print_request(session, request);
   return text_at(request, "status") == "completed" ? 0 : 1;
 }
 
