@@ -77,7 +77,7 @@ def test_every_command_prints_json_that_parses(server, project):
     server.cli_json("deploy", "--config", "agents.yaml", directory=project)
     request_id = server.call("yaml-bot", "/do/a", "POST", "x").headers["Gantry-Request-Id"]
     commands = [
-        ("status",), ("doctor",), ("doctor", "--storage"), ("version",), ("list",), ("ps",), ("inspect", "yaml-bot"), ("health", "yaml-bot"),
+        ("status",), ("encryption", "status"), ("doctor",), ("doctor", "--storage"), ("version",), ("list",), ("ps",), ("inspect", "yaml-bot"), ("health", "yaml-bot"),
         ("stats",), ("stats", "yaml-bot"), ("logs", "yaml-bot"), ("requests", "list"), ("requests", "show", request_id),
         ("requests", "replay", request_id, "--wait", "30s"), ("invoke", "yaml-bot", "/self"), ("invoke", "yaml-bot", "/do/b", "-d", "x"),
         ("validate", "-f", project / "agents.yaml"), ("config", "view"), ("config", "view", "--origin"), ("config", "get", "listen"),
