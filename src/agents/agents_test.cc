@@ -481,6 +481,15 @@ TEST_F(AgentLogsTest, MergesTheInstancesAndReadsToTheEnd) {
   EXPECT_EQ(read({.tail = 0}), std::vector<std::string>());
 }
 
+TEST_F(AgentLogsTest, LinesOfOneMomentStayInTheirOrder) {
+  std::vector<std::string> written;
+  for (int i = 0; i < 200; ++i) {
+    written.push_back(fmt::format("burst {}", i));
+    write(0, 1'700'000'001'000, 'o', written.back());
+  }
+  EXPECT_EQ(read({.filter = "burst"}), written);
+}
+
 TEST_F(AgentLogsTest, FiltersByTextStreamInstanceAndTime) {
   EXPECT_EQ(read({.filter = "line 3"}), (std::vector<std::string>{"line 3 of 0", "line 3 of 1"}));
   EXPECT_EQ(read({.tail = 1, .filter = "line 3"}), (std::vector<std::string>{"line 3 of 1"}));

@@ -17,6 +17,18 @@ struct Source {
   uint32_t replica = 0;
 };
 
+// Lines of one moment stay as they were written. (std::stable_sort of libstdc++ 12 uses what C++23 deprecates.)
+std::vector<LogLine> by_time(std::vector<LogLine> lines) {
+  std::vector<std::pair<Time, size_t>> order;
+  order.reserve(lines.size());
+  for (size_t i = 0; i < lines.size(); ++i) order.emplace_back(lines[i].time, i);
+  std::ranges::sort(order);
+  std::vector<LogLine> sorted;
+  sorted.reserve(lines.size());
+  for (const auto& [time, i] : order) sorted.push_back(std::move(lines[i]));
+  return sorted;
+}
+
 class FileLogReader final : public LogReader {
  public:
   FileLogReader(std::shared_ptr<Actor> actor, ActorWorld& world, LogOptions options, size_t lines_at_once)
@@ -82,7 +94,7 @@ Result<std::vector<LogLine>> FileLogReader::read() {
   std::vector<LogLine> lines;
   more_ = false;
   for (const Source& source : sources()) GANTRY_TRY_VOID(read_one(source, lines));
-  std::ranges::sort(lines, {}, [&](const LogLine& line) { return std::pair(line.time, &line - lines.data()); });
+  lines = by_time(std::move(lines));
   if (first_ && options_.tail.has_value()) {
     more_ = false;
     if (lines.size() > *options_.tail) lines.erase(lines.begin(), lines.end() - static_cast<int64_t>(*options_.tail));
