@@ -7,7 +7,7 @@ set -euo pipefail
 cd "$(dirname "$0")/.."
 
 # Folders that share state between threads; the rest is values and pure functions.
-folders=(async telemetry net journal store requests proxy agents sandbox server)
+folders=(async telemetry net journal store vault requests proxy webhooks agents sandbox server)
 if (($#)); then folders=("$@"); fi
 
 targets=()

@@ -27,12 +27,6 @@ struct Options {
   Bytes segment_size = mebibytes(64);
   /// A write is at most this long; the records of one `append_many` must fit. At most 1/4 segment.
   Bytes group_size = mebibytes(4);
-  /// When records come thick, a write waits for more of them as long as they keep coming, at most this long: writing,
-  /// flushing and waking costs the same for one record as for fifty, and the processor is what runs out first. Zero
-  /// turns it off.
-  Duration group_linger = std::chrono::milliseconds(1);
-  /// Thick: so many records are expected within `group_linger`.
-  size_t linger_from = 16;
   /// Longest head + body of one entry.
   Bytes entry_size = mebibytes(1);
   /// Waiting entries; above either bound `append` waits for room before it is queued.

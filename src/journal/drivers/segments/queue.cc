@@ -24,7 +24,7 @@ void Queue::push(Pending& pending, Suspended caller) {
   }
   waiting_.push_back(&pending);
   bytes_ += pending.bytes;
-  const bool wake = std::exchange(idle_, false) || waiting_.size() == wake_at_;
+  const bool wake = std::exchange(idle_, false);
   lock.unlock();
   if (wake) filled_.notify_one();
 }
@@ -57,18 +57,7 @@ void Queue::admit_blocked() {
   }
 }
 
-void Queue::gather(std::unique_lock<std::mutex>& lock, Gathering gathering) {
-  wake_at_ = gathering.entries;
-  auto enough = [this] { return waiting_.size() >= wake_at_ || !jobs_.empty() || closed_; };
-  size_t before = 0;
-  for (Duration waited{}; waited < gathering.time && waiting_.size() > before && !enough(); waited += gathering.gap) {
-    before = waiting_.size();
-    filled_.wait_for(lock, gathering.gap, enough);
-  }
-  wake_at_ = 0;
-}
-
-Work Queue::take(uint64_t room, uint64_t fresh_room, std::optional<Duration> patience, Gathering gathering) {
+Work Queue::take(uint64_t room, uint64_t fresh_room, std::optional<Duration> patience) {
   std::unique_lock lock(mutex_);
   auto awake = [this] { return !waiting_.empty() || !jobs_.empty() || closed_; };
   if (!awake()) {
@@ -79,7 +68,6 @@ Work Queue::take(uint64_t room, uint64_t fresh_room, std::optional<Duration> pat
       filled_.wait(lock, awake);
     idle_ = false;
   }
-  gather(lock, gathering);
   Work work;
   work.jobs.swap(jobs_);
   if (!work.jobs.empty()) return work;

@@ -32,14 +32,6 @@ struct Work {
   bool closed = false;  ///< and nothing is left
 };
 
-/// How long `take` lets more gather once there is something: until `entries` wait, nothing came for a `gap`, or `time`
-/// has passed.
-struct Gathering {
-  size_t entries = 0;
-  Duration gap{};
-  Duration time{};
-};
-
 /// Thread-safe; one thread takes.
 class Queue {
  public:
@@ -54,19 +46,17 @@ class Queue {
 
   /// The longest prefix of the queue with at most `room` bytes, at least one. Waits for it up to `patience`
   /// (nullopt: forever). If the first one is longer than `room`, the bound is `fresh_room`.
-  Work take(uint64_t room, uint64_t fresh_room, std::optional<Duration> patience, Gathering gathering);
+  Work take(uint64_t room, uint64_t fresh_room, std::optional<Duration> patience);
   size_t size() const;
 
  private:
   bool is_full() const { return waiting_.size() >= options_.queue_entries || bytes_ >= options_.queue_size.count; }
   void admit_blocked();
-  void gather(std::unique_lock<std::mutex>& lock, Gathering gathering);
 
   const Options& options_;
   mutable std::mutex mutex_;
   std::condition_variable filled_;
-  bool idle_ = false;   // the writer sleeps
-  size_t wake_at_ = 0;  // it gathers: so many entries wake it
+  bool idle_ = false;  // the writer sleeps
   bool closed_ = false;
   uint64_t bytes_ = 0;
   std::deque<Pending*> waiting_;

@@ -11,11 +11,6 @@ namespace {
 // Room for it is kept: the largest group of a burst should not pin its memory forever.
 constexpr size_t kept_buffer = 1 << 20;
 constexpr size_t page_size = 4096;
-// Long enough for a rate, short enough that a burst is noticed.
-constexpr Duration arrival_window = std::chrono::milliseconds(5);
-// More than this in one group saves nothing any more.
-constexpr size_t most_gathered = 256;
-constexpr int gaps_in_linger = 8;
 
 bool is_accept(const Pending* pending) { return pending->priority == Priority::accept; }
 
@@ -84,7 +79,7 @@ void Writer::run() {
     // While it is down, somebody must look whether it still is; appends do not, they fail at once.
     std::optional<Duration> patience;
     if (down_) patience = parts_.options.probe_every;
-    Work work = queue_.take(room(), room_of_group(parts_.options), patience, gathering_);
+    Work work = queue_.take(room(), room_of_group(parts_.options), patience);
     for (auto& job : work.jobs) job();
     if (!work.group.empty())
       commit(std::move(work.group));
@@ -102,22 +97,6 @@ void Writer::run() {
 uint64_t Writer::room() const {
   const uint64_t limit = room_of_group(parts_.options);
   return file_ ? std::min(limit, file_size_ - std::min(end_, file_size_)) : limit;
-}
-
-// From the rate of the last window follows how many records the next write can expect within the linger time, and
-// whether they are worth the wait.
-void Writer::count_arrivals(size_t records) {
-  const SteadyTime now = parts_.clock.steady();
-  window_records_ += records;
-  const Duration window = now - window_start_;
-  if (window < arrival_window) return;
-  const Duration linger = parts_.options.group_linger;
-  const double expected =
-      static_cast<double>(window_records_) * static_cast<double>(linger.count()) / static_cast<double>(window.count());
-  const bool thick = expected >= static_cast<double>(parts_.options.linger_from);
-  gathering_ = thick ? Gathering{most_gathered, linger / gaps_in_linger, linger} : Gathering{};
-  window_start_ = now;
-  window_records_ = 0;
 }
 
 void Writer::commit(std::vector<Pending*> group) {
@@ -241,7 +220,6 @@ void Writer::publish(const std::vector<Pending*>& group) {
 
   groups_.fetch_add(1, std::memory_order_relaxed);
   records_.fetch_add(last_seq_ + 1 - group_seq, std::memory_order_relaxed);
-  count_arrivals(last_seq_ + 1 - group_seq);
   bytes_.fetch_add(group_bytes, std::memory_order_relaxed);
   if (std::ranges::any_of(group, is_accept)) health_.store(Health::ready, std::memory_order_relaxed);
   resume(group);

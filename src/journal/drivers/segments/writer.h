@@ -80,7 +80,6 @@ class Writer {
   static void refuse(std::vector<Pending*>& group, const Error& error);
   static void resume(const std::vector<Pending*>& group);
   uint64_t room() const;
-  void count_arrivals(size_t records);
 
   WriterParts parts_;
   Queue queue_;
@@ -99,11 +98,6 @@ class Writer {
   std::string buffer_;
   RecordMaker maker_;
   uint64_t log_since_checkpoint_ = 0;
-
-  // How thick records come: counted over windows of some milliseconds.
-  SteadyTime window_start_{};
-  size_t window_records_ = 0;
-  Gathering gathering_;
 
   std::optional<Error> down_;  // why nothing can be written; until `probe` succeeds
   std::atomic<Health> health_ = Health::ready;
