@@ -56,7 +56,7 @@ Actor::Actor(ActorWorld& world, AgentRecord record, std::vector<Listener*> liste
       id_(record.id),
       executor_(executor_of(world.parts.threads, record.id)),
       log_(world.parts.logger.with(field("agent", record.name), field("scope", record.scope.path()))),
-      route_(std::make_shared<Route>(record.id, record.name, record.scope, std::move(listeners))),
+      route_(std::make_shared<Route>(record.id, record.name, record.scope, std::move(listeners), world.parts.clock)),
       record_(std::move(record)),
       supervisor_(world.settings, world.parts.random,
                   [&world] { return InstanceId::make(world.parts.clock, world.parts.random); }) {

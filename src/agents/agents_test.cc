@@ -21,6 +21,7 @@ using std::chrono::seconds;
 class Recorder final : public Listener {
  public:
   void available(const std::shared_ptr<Route>&) override { ++available_calls; }
+  void ready(const std::shared_ptr<Route>&) override {}
   void died(const std::shared_ptr<Route>&, InstanceId) override { ++died_calls; }
   void removed(const std::shared_ptr<Route>&) override { ++removed_calls; }
   std::atomic<int> available_calls = 0, died_calls = 0, removed_calls = 0;

@@ -47,7 +47,8 @@ Task<Result<std::vector<StatsView>>> Agents::stats(Scope scope, std::string name
                      .pids_limit = published->agent.spec->resources.pids,
                      .in_flight = load.in_flight,
                      .requests_total = load.requests_total,
-                     .restarts = instance->restarts});
+                     .restarts = instance->restarts,
+                     .breaker = load.breaker});
     }
   }
   std::ranges::sort(all, {}, [](const StatsView& view) { return std::tuple(view.agent, view.replica, view.instance); });

@@ -1,6 +1,7 @@
 #include "agents/route.h"
 
 #include <algorithm>
+#include <utility>
 
 namespace gantry::agents {
 namespace {
@@ -37,6 +38,7 @@ Lease& Lease::operator=(Lease&& other) noexcept {
   release();
   route_ = std::move(other.route_);
   target_ = std::move(other.target_);
+  end_ = other.end_;
   return *this;
 }
 
@@ -44,14 +46,15 @@ void Lease::release() {
   if (route_ == nullptr) return;
   const std::shared_ptr<Route> route = std::move(route_);
   route_ = nullptr;
-  route->release(*target_);
+  route->release(*target_, end_);
 }
 
-Route::Route(AgentId agent, std::string name, Scope scope, std::vector<Listener*> listeners)
+Route::Route(AgentId agent, std::string name, Scope scope, std::vector<Listener*> listeners, Clock& clock)
     : agent_(agent),
       name_(std::move(name)),
       scope_(std::move(scope)),
       listeners_(std::move(listeners)),
+      clock_(clock),
       spec_(std::make_shared<const core::AgentSpec>()) {}
 
 std::shared_ptr<const core::AgentSpec> Route::spec() const {
@@ -66,12 +69,12 @@ Availability Route::availability() const {
 }
 
 Target* Route::least_loaded() const {
-  if (intent_ != Availability::starting) return nullptr;
+  if (intent_ != Availability::starting || is_open(breaker_)) return nullptr;
   Target* best = nullptr;
   for (size_t i = 0; i < open_.size(); ++i) {
     Target* target = open_[(turn_ + i) % open_.size()].get();
-    if (target->in_flight_ < spec_->concurrency && (best == nullptr || target->in_flight_ < best->in_flight_))
-      best = target;
+    if (target->in_flight_ >= spec_->concurrency || is_open(target->breaker_)) continue;
+    if (best == nullptr || target->in_flight_ < best->in_flight_) best = target;
   }
   return best;
 }
@@ -86,16 +89,59 @@ std::optional<Lease> Route::try_acquire(OnNone on_none) {
   ++turn_;
   ++best->in_flight_;
   ++best->requests_total_;
-  return Lease(shared_from_this(), best->shared_from_this());
+  bool probe = false;
+  if (!breaker_.is_closed() || !best->breaker_.is_closed()) {
+    const SteadyTime now = clock_.steady();
+    probe = breaker_.began(now);
+    probe = best->breaker_.began(now) || probe;
+  }
+  return Lease(shared_from_this(), best->shared_from_this(), probe);
 }
 
-void Route::release(Target& target) {
+std::optional<SteadyTime> Route::reopens_at() const {
+  std::lock_guard lock(mutex_);
+  if (intent_ != Availability::starting || open_.empty()) return std::nullopt;
+  if (is_open(breaker_)) return breaker_.reopens_at();
+  std::optional<SteadyTime> first;
+  for (const auto& target : open_) {
+    if (!is_open(target->breaker_)) continue;
+    const auto at = target->breaker_.reopens_at();
+    if (at && (!first || *at < *first)) first = at;
+  }
+  return first;
+}
+
+Breaker::State Route::breaker_state() const {
+  std::lock_guard lock(mutex_);
+  return breaker_.state(clock_.steady());
+}
+
+// One death is one failure, however many requests it took with it. Under the lock.
+void Route::judge(Target& target, LeaseEnd end) {
+  if (end.went == Went::well) {
+    breaker_.succeeded();
+    target.breaker_.succeeded();
+    return;
+  }
+  const bool known = end.went == Went::died && std::exchange(target.told_of_death_, true);
+  if (end.went != Went::unseen && !known) {
+    const SteadyTime now = clock_.steady();
+    breaker_.failed(now, spec_->breaker);
+    target.breaker_.failed(now, spec_->breaker);
+  }
+  if (!end.probe) return;
+  breaker_.probe_abandoned();
+  target.breaker_.probe_abandoned();
+}
+
+void Route::release(Target& target, LeaseEnd end) {
   bool drained = false;
   bool tell = false;
   {
     std::lock_guard lock(mutex_);
     GANTRY_CHECK(target.in_flight_ > 0);
     --target.in_flight_;
+    judge(target, end);
     const bool is_draining = std::ranges::any_of(draining_, [&](const auto& one) { return one.get() == &target; });
     drained = is_draining && target.in_flight_ == 0;
     tell = take_waiting_if(!is_draining);
@@ -119,7 +165,8 @@ Route::Load Route::load(InstanceId instance) const {
   std::lock_guard lock(mutex_);
   for (const auto* list : {&open_, &draining_})
     for (const auto& target : *list)
-      if (target->instance() == instance) return {target->in_flight_, target->requests_total_};
+      if (target->instance() == instance)
+        return {target->in_flight_, target->requests_total_, target->breaker_.state(clock_.steady())};
   return {};
 }
 
@@ -129,6 +176,7 @@ void Route::set_spec(std::shared_ptr<const core::AgentSpec> spec) {
   {
     std::lock_guard lock(mutex_);
     spec_ = std::move(spec);
+    breaker_ = Breaker();  // what failed may be mended
     // A higher concurrency makes slots.
     tell = take_waiting_if(least_loaded() != nullptr);
   }
@@ -155,8 +203,11 @@ void Route::add(std::shared_ptr<Target> target) {
   {
     std::lock_guard lock(mutex_);
     open_.push_back(std::move(target));
+    breaker_.half_open(clock_.steady());
     tell = take_waiting_if(least_loaded() != nullptr);
   }
+  const std::shared_ptr<Route> self = shared_from_this();
+  for (Listener* listener : listeners_) listener->ready(self);
   if (tell) wake();
 }
 

@@ -14,6 +14,7 @@
 #include <string>
 #include <vector>
 
+#include "agents/breaker.h"
 #include "async/async.h"
 #include "base/base.h"
 #include "core/core.h"
@@ -57,28 +58,47 @@ class Target : public std::enable_shared_from_this<Target> {
   const uint16_t port_;
   const std::shared_ptr<Dialer> dialer_;
   std::atomic<bool> alive_ = true;
+  Breaker breaker_;              // guarded by Route::mutex_
+  bool told_of_death_ = false;   // guarded by Route::mutex_; a death is one failure
   uint32_t in_flight_ = 0;       // guarded by Route::mutex_
   uint64_t requests_total_ = 0;  // guarded by Route::mutex_
+};
+
+/// How a request went, as the circuit breakers of the instance and the agent see it.
+enum class Went {
+  well,    ///< there was an answer that is none of the failures
+  badly,   ///< no connection, no answer in time, or an answer that counts as a failure
+  died,    ///< the instance ended or broke the connection: many requests at once may see the same death
+  unseen,  ///< it was interrupted, or cancelled
+};
+
+/// What a lease tells at its end.
+struct LeaseEnd {
+  bool probe = false;  ///< the request tried what a breaker had closed off
+  Went went = Went::unseen;
 };
 
 /// One request in flight at one instance. Movable; releases its slot when destroyed.
 class Lease {
  public:
   /// For `Route`: the slot is counted already.
-  Lease(std::shared_ptr<Route> route, std::shared_ptr<Target> target)
-      : route_(std::move(route)), target_(std::move(target)) {}
+  Lease(std::shared_ptr<Route> route, std::shared_ptr<Target> target, bool probe)
+      : route_(std::move(route)), target_(std::move(target)), end_{.probe = probe} {}
   Lease(Lease&&) noexcept = default;
   Lease& operator=(Lease&& other) noexcept;
   ~Lease() { release(); }
 
   Target& target() const { return *target_; }
   std::shared_ptr<Target> share_target() const { return target_; }
+  /// How it went; counts when the slot is given back.
+  void report(Went went) { end_.went = went; }
   /// Gives the slot back early. Idempotent.
   void release();
 
  private:
   std::shared_ptr<Route> route_;
   std::shared_ptr<Target> target_;
+  LeaseEnd end_;
 };
 
 /// What the owner of requests wants to know. Called from any thread with no lock held; must not
@@ -89,6 +109,8 @@ class Listener {
   /// After a `try_acquire` that asked to be notified: a slot or an instance became available, or
   /// `Route::availability` changed. Once; ask again to be notified again.
   virtual void available(const std::shared_ptr<Route>& route) = 0;
+  /// An instance became ready.
+  virtual void ready(const std::shared_ptr<Route>& route) = 0;
   /// An instance is gone: cut its connections now.
   virtual void died(const std::shared_ptr<Route>& route, InstanceId instance) = 0;
   /// The agent was removed: its unfinished requests become dead letters.
@@ -111,7 +133,8 @@ enum class OnNone { give_up, notify };
 /// One agent as the proxy sees it. Thread-safe.
 class Route : public std::enable_shared_from_this<Route> {
  public:
-  Route(AgentId agent, std::string name, Scope scope, std::vector<Listener*> listeners);
+  /// The clock outlives it.
+  Route(AgentId agent, std::string name, Scope scope, std::vector<Listener*> listeners, Clock& clock);
 
   AgentId agent() const { return agent_; }
   const std::string& name() const { return name_; }
@@ -125,10 +148,16 @@ class Route : public std::enable_shared_from_this<Route> {
   /// becomes free between the two is not missed.
   std::optional<Lease> try_acquire(OnNone on_none);
 
+  /// When a slot may be tried again that only a circuit breaker keeps back; nullopt if none is kept back so.
+  std::optional<SteadyTime> reopens_at() const;
+  /// Of the agent as a whole.
+  Breaker::State breaker_state() const;
+
   /// In-flight requests and requests ever sent, of one instance.
   struct Load {
     uint32_t in_flight = 0;
     uint64_t requests_total = 0;
+    Breaker::State breaker = Breaker::State::closed;
   };
   Load load(InstanceId instance) const;
 
@@ -148,9 +177,12 @@ class Route : public std::enable_shared_from_this<Route> {
 
  private:
   friend class Lease;
-  void release(Target& target);
-  /// Of those that take new requests, the one with the fewest in flight that has a free slot.
+  void release(Target& target, LeaseEnd end);
+  void judge(Target& target, LeaseEnd end);
+  /// Of those that take new requests and whose breaker lets one through, the one with the fewest in flight that has a
+  /// free slot.
   Target* least_loaded() const;
+  bool is_open(const Breaker& breaker) const { return !breaker.is_closed() && !breaker.allows(clock_.steady()); }
   /// Tells the listeners if somebody waits; call without the lock.
   void wake();
   bool take_waiting_if(bool changed);
@@ -159,6 +191,7 @@ class Route : public std::enable_shared_from_this<Route> {
   const std::string name_;
   const Scope scope_;
   const std::vector<Listener*> listeners_;
+  Clock& clock_;
   std::function<void(InstanceId)> on_drained_;
   mutable std::mutex mutex_;
   std::shared_ptr<const core::AgentSpec> spec_;
@@ -167,6 +200,7 @@ class Route : public std::enable_shared_from_this<Route> {
   std::vector<std::shared_ptr<Target>> draining_;  // only finish what they have
   size_t turn_ = 0;                                // where the search starts: equals take turns
   bool somebody_waits_ = false;
+  Breaker breaker_;  // of the agent
 };
 
 }  // namespace gantry::agents

@@ -12,10 +12,12 @@ namespace {
 class Recorder final : public Listener {
  public:
   void available(const std::shared_ptr<Route>&) override { ++available_calls; }
+  void ready(const std::shared_ptr<Route>&) override { ++ready_calls; }
   void died(const std::shared_ptr<Route>&, InstanceId instance) override { dead.push_back(instance); }
   void removed(const std::shared_ptr<Route>&) override { ++removed_calls; }
 
   std::atomic<int> available_calls = 0;
+  std::atomic<int> ready_calls = 0;
   std::vector<InstanceId> dead;
   int removed_calls = 0;
 };
@@ -40,7 +42,7 @@ class RouteTest : public testing::Test {
   SeededRandom random_{1};
   Recorder recorder_;
   std::shared_ptr<Route> route_ = std::make_shared<Route>(AgentId::make(clock_, random_), "bot", Scope::standard(),
-                                                          std::vector<Listener*>{&recorder_});
+                                                          std::vector<Listener*>{&recorder_}, clock_);
 };
 
 TEST_F(RouteTest, GivesNothingWhileNoInstanceIsReady) {
@@ -185,6 +187,74 @@ TEST_F(RouteTest, NeverLosesAWakeUpBetweenThreads) {
   left.join();
   right.join();
   EXPECT_EQ(served, 2 * rounds);
+}
+
+// Sends requests that all end the same way.
+void send(Route& route, int count, Went went) {
+  for (int i = 0; i < count; ++i) {
+    auto lease = route.try_acquire(OnNone::give_up);
+    ASSERT_TRUE(lease.has_value()) << i;
+    lease->report(went);
+  }
+}
+
+TEST_F(RouteTest, AnInstanceThatFailsAgainAndAgainIsLeftAlone) {
+  core::AgentSpec spec;
+  spec.breaker = {.failures = 3, .open = std::chrono::seconds(10)};
+  route_->set_spec(std::make_shared<const core::AgentSpec>(spec));
+  add_instance();
+  send(*route_, 2, Went::badly);
+  send(*route_, 1, Went::well);
+  send(*route_, 3, Went::badly);
+  EXPECT_FALSE(acquire(OnNone::notify).has_value());
+  EXPECT_EQ(route_->availability(), Availability::ready) << "it runs; requests wait";
+  ASSERT_TRUE(route_->reopens_at().has_value());
+  EXPECT_EQ(*route_->reopens_at() - clock_.steady(), std::chrono::seconds(10));
+  clock_.advance(std::chrono::seconds(10));
+  auto probe = acquire();
+  ASSERT_TRUE(probe.has_value());
+  EXPECT_FALSE(acquire(OnNone::notify).has_value()) << "one probe";
+  probe->report(Went::well);
+  probe->release();
+  EXPECT_EQ(recorder_.available_calls, 1);
+  send(*route_, 5, Went::well);
+}
+
+TEST_F(RouteTest, OneDeathIsOneFailureHoweverManyRequestsItTook) {
+  core::AgentSpec spec;
+  spec.breaker = {.failures = 2, .open = std::chrono::seconds(10)};
+  spec.concurrency = 100;
+  route_->set_spec(std::make_shared<const core::AgentSpec>(spec));
+  add_instance();
+  send(*route_, 50, Went::died);
+  EXPECT_TRUE(acquire().has_value());
+}
+
+TEST_F(RouteTest, ANewInstanceOrANewSpecIsWorthAProbeAtOnce) {
+  core::AgentSpec spec;
+  spec.breaker = {.failures = 1, .open = std::chrono::seconds(10)};
+  route_->set_spec(std::make_shared<const core::AgentSpec>(spec));
+  const InstanceId first = add_instance();
+  send(*route_, 1, Went::died);
+  EXPECT_FALSE(acquire().has_value());
+  route_->kill(first);
+  add_instance();
+  EXPECT_EQ(recorder_.ready_calls, 2);
+  send(*route_, 1, Went::badly);
+  EXPECT_FALSE(acquire().has_value());
+  route_->set_spec(std::make_shared<const core::AgentSpec>(spec));
+  EXPECT_EQ(route_->breaker_state(), Breaker::State::closed);
+}
+
+TEST_F(RouteTest, AProbeThatWasInterruptedLeavesRoomForAnother) {
+  core::AgentSpec spec;
+  spec.breaker = {.failures = 1, .open = std::chrono::seconds(1)};
+  route_->set_spec(std::make_shared<const core::AgentSpec>(spec));
+  add_instance();
+  send(*route_, 1, Went::badly);
+  clock_.advance(std::chrono::seconds(1));
+  acquire()->release();
+  EXPECT_TRUE(acquire().has_value());
 }
 
 }  // namespace

@@ -157,7 +157,8 @@ json::Value to_json(const StatsView& stats) {
                       {"pids_limit", stats.pids_limit},
                       {"in_flight", stats.in_flight},
                       {"requests_total", stats.requests_total},
-                      {"restarts", stats.restarts}};
+                      {"restarts", stats.restarts},
+                      {"breaker", to_string(stats.breaker)}};
 }
 
 json::Value to_json(const LogLine& line) {

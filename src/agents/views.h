@@ -5,6 +5,7 @@
 #include <string>
 #include <vector>
 
+#include "agents/breaker.h"
 #include "base/base.h"
 #include "core/core.h"
 #include "json/json.h"
@@ -105,6 +106,7 @@ struct StatsView {
   uint32_t in_flight = 0;
   uint64_t requests_total = 0;
   uint32_t restarts = 0;
+  Breaker::State breaker = Breaker::State::closed;
 };
 json::Value to_json(const StatsView& stats);
 

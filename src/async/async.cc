@@ -213,7 +213,8 @@ Duration Backoff::delay(uint32_t failures, Random& random) const {
   if (policy == Policy::linear) factor = failures;
   double wanted = std::min(static_cast<double>(initial.count()) * factor, static_cast<double>(cap.count()));
   auto whole = static_cast<int64_t>(wanted);
-  return Duration(whole - static_cast<int64_t>(random.below(static_cast<uint64_t>(whole / 2 + 1))));
+  const int64_t spread = jitter == Jitter::full ? whole : whole / 2;
+  return Duration(whole - static_cast<int64_t>(random.below(static_cast<uint64_t>(spread + 1))));
 }
 
 std::string_view to_string(Backoff::Policy policy) {

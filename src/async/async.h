@@ -174,9 +174,13 @@ struct Backoff {
   Policy policy = Policy::exponential;
   Duration initial = std::chrono::seconds(1);
   Duration cap = std::chrono::minutes(1);
-  /// `failures` ≥ 1 is how many attempts have failed. Jittered: uniform in [delay/2, delay]
-  /// ("equal jitter", AWS Architecture Blog 2015), so that a retry is never immediate.
+  /// AWS Architecture Blog 2015, "Exponential Backoff And Jitter": `equal` is uniform in [delay/2, delay] and never
+  /// immediate, `full` is uniform in [0, delay] and spreads many best.
+  enum class Jitter { equal, full };
+  Jitter jitter = Jitter::equal;
+  /// `failures` ≥ 1 is how many attempts have failed.
   Duration delay(uint32_t failures, Random& random) const;
+  friend bool operator==(const Backoff&, const Backoff&) = default;
 };
 std::string_view to_string(Backoff::Policy policy);
 

@@ -125,5 +125,23 @@ TEST(Backoff, GrowsAsItsPolicySaysAndNeverPassesTheCap) {
   }
 }
 
+TEST(Backoff, FullJitterReachesFromNothingToTheWholeDelay) {
+  SeededRandom random(1);
+  const Backoff backoff{.policy = Backoff::Policy::fixed,
+                        .initial = std::chrono::seconds(10),
+                        .cap = std::chrono::seconds(10),
+                        .jitter = Backoff::Jitter::full};
+  Duration least = std::chrono::hours(1);
+  Duration most{};
+  for (int i = 0; i < 1000; ++i) {
+    const Duration delay = backoff.delay(1, random);
+    least = std::min(least, delay);
+    most = std::max(most, delay);
+  }
+  EXPECT_LT(least, std::chrono::seconds(1));
+  EXPECT_GT(most, std::chrono::seconds(9));
+  EXPECT_LE(most, std::chrono::seconds(10));
+}
+
 }  // namespace
 }  // namespace gantry

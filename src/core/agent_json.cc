@@ -26,19 +26,34 @@ json::Object health_json(const Health& health) {
   return object;
 }
 
+json::Object retry_json(const Retry& retry) {
+  json::Object object;
+  object["policy"] = to_string(retry.backoff.policy);
+  object["max"] = retry.max;
+  object["initial"] = format_duration(retry.backoff.initial);
+  object["cap"] = format_duration(retry.backoff.cap);
+  if (retry.timeout != Duration{}) object["timeout"] = format_duration(retry.timeout);
+  if (retry.deadline != Duration{}) object["deadline"] = format_duration(retry.deadline);
+  object["retry_on"] = array_of(words_of(retry.on));
+  return object;
+}
+
+json::Value retention_json(const Retention& retention) {
+  if (retention.count == 0 && retention.bytes.count == 0) return json::Value(format_duration(retention.age));
+  json::Object object{{"age", format_duration(retention.age)}};
+  if (retention.count != 0) object["count"] = retention.count;
+  if (retention.bytes.count != 0) object["bytes"] = format_bytes(retention.bytes);
+  return object;
+}
+
 json::Object persistence_json(const Persistence& persistence) {
-  const Backoff& backoff = persistence.retry.backoff;
-  json::Object retry;
-  retry["policy"] = to_string(backoff.policy);
-  retry["max"] = persistence.retry.max;
-  retry["initial"] = format_duration(backoff.initial);
-  retry["cap"] = format_duration(backoff.cap);
   json::Object object;
   object["enabled"] = persistence.enabled;
   object["methods"] = array_of(persistence.methods);
-  object["retry"] = std::move(retry);
+  object["retry"] = retry_json(persistence.retry);
   object["require_key"] = persistence.require_key;
-  object["retention"] = format_duration(persistence.retention);
+  object["response_limit"] = format_bytes(persistence.response_limit);
+  object["retention"] = retention_json(persistence.retention);
   return object;
 }
 
@@ -142,6 +157,8 @@ json::Object spec_json(const AgentSpec& spec) {
   object["resources"] = resources_json(spec.resources);
   object["health"] = health_json(spec.health);
   object["persistence"] = persistence_json(spec.persistence);
+  object["queue"] = json::Object{{"max", spec.queue.max}};
+  object["breaker"] = json::Object{{"failures", spec.breaker.failures}, {"open", format_duration(spec.breaker.open)}};
   object["concurrency"] = spec.concurrency;
   object["timeout"] = format_duration(spec.timeout);
   object["grace"] = format_duration(spec.grace);

@@ -18,7 +18,6 @@ constexpr Range<uint32_t> concurrency_range{1, 100'000};
 // The shim, the program and a few threads of its runtime.
 constexpr Range<uint32_t> pid_range{8, 4'194'304};
 constexpr Range<uint32_t> probe_retry_range{1, 100};
-constexpr Range<uint32_t> attempt_range{1, 1000};
 constexpr Range<Bytes> memory_range{mebibytes(4), gibibytes(16 * 1024)};
 constexpr Range<Bytes> disk_range{kibibytes(64), gibibytes(16 * 1024)};
 // cpu.cfs_quota_us takes no less than 1 ms in 100 ms.
@@ -26,9 +25,6 @@ constexpr Range<MilliCpu> cpu_range{{10}, {1'024'000}};
 constexpr Range<Duration> probe_interval_range{100ms, 24h};
 constexpr Range<Duration> probe_timeout_range{10ms, 10min};
 constexpr Range<Duration> probe_grace_range{0s, 24h};
-constexpr Range<Duration> retry_initial_range{1ms, 24h};
-constexpr Range<Duration> retry_cap_range{1ms, 24h * 7};
-constexpr Range<Duration> retention_range{1min, 24h * 3650};
 constexpr Range<Duration> timeout_range{10ms, 24h * 7};
 constexpr Range<Duration> grace_range{0s, 1h};
 constexpr size_t max_arguments = 1024;
@@ -43,22 +39,6 @@ constexpr std::string_view later_fields[] = {
     "depends_on",   "volumes", "secrets", "triggers", "budget",      "rootfs", "webhooks", "schedule"};
 
 constexpr Choice<Health::Kind> probe_kinds[] = {{"http", Health::Kind::http}, {"tcp", Health::Kind::tcp}};
-constexpr Choice<Backoff::Policy> policies[] = {{"exponential", Backoff::Policy::exponential},
-                                                {"linear", Backoff::Policy::linear},
-                                                {"fixed", Backoff::Policy::fixed}};
-
-// A token of RFC 9110 5.6.2, narrowed to what methods look like in practice.
-bool is_method(std::string_view text) {
-  return !text.empty() && text.size() <= 32 &&
-         std::ranges::all_of(text, [](char c) { return (c >= 'A' && c <= 'Z') || c == '-' || c == '_'; });
-}
-
-std::string to_upper(std::string_view text) {
-  std::string out(text);
-  for (char& c : out)
-    if (c >= 'a' && c <= 'z') c = static_cast<char>(c - 'a' + 'A');
-  return out;
-}
 
 // `also` is what may stand between letters and digits.
 bool is_label_text(std::string_view text, std::string_view also) {
@@ -144,6 +124,8 @@ void AgentReader::read(Fields& fields, AgentSpec& out, const yaml::Span& place) 
   read_resources(fields, out);
   read_health(fields, out);
   read_persistence(fields, out);
+  read_queue(fields, out.queue);
+  read_breaker(fields, out.breaker);
   fields.read_integer("concurrency", out.concurrency, concurrency_range);
   fields.read_duration("timeout", out.timeout, timeout_range);
   fields.read_duration("grace", out.grace, grace_range);
@@ -303,73 +285,6 @@ void AgentReader::check_probe(const Fields& health, Health& out, const yaml::Nod
   } else if (kind && out.kind == Health::Kind::http) {
     reading_.report(Rule::GS0309, kind->span, kind_path, "an HTTP probe needs an endpoint", "add `endpoint: /health`");
   }
-}
-
-void AgentReader::read_persistence(Fields& fields, AgentSpec& out) {
-  const yaml::Entry* entry = fields.take("persistence");
-  if (!entry) return;
-  Fields persistence(reading_, entry->value, fields.path_of("persistence"), entry->key_span);
-  persistence.read_boolean("enabled", out.persistence.enabled);
-  read_methods(persistence, out.persistence);
-  // Agentainer had one word where `retry` has four fields; both may be given, `retry` wins.
-  if (dialect_ == Dialect::deployment)
-    persistence.read_choice("retryPolicy", out.persistence.retry.backoff.policy, policies);
-  read_retry(persistence, out.persistence.retry);
-  persistence.read_boolean("require_key", out.persistence.require_key);
-  persistence.read_duration("retention", out.persistence.retention, retention_range);
-  persistence.finish();
-}
-
-void AgentReader::read_methods(Fields& persistence, Persistence& out) {
-  const yaml::Entry* entry = persistence.take("methods");
-  if (!entry) return;
-  const yaml::Node& node = entry->value;
-  std::string path = persistence.path_of("methods");
-  if (node.kind != yaml::Kind::list) {
-    reading_.report(Rule::GS0203, node.span ? node.span : entry->key_span, path,
-                    fmt::format("{} must be a list, not {}", reading_.name_of(path), yaml::kind_name(node)),
-                    "write `methods: [POST, PUT]`");
-    return;
-  }
-  if (node.items.empty() && out.enabled)
-    reading_.report(Rule::GS0309, entry->key_span, path, "persistence is enabled for no method",
-                    "name methods, or write `enabled: false`");
-  std::vector<std::string> methods;
-  for (size_t i = 0; i < node.items.size(); ++i) {
-    std::string field = fmt::format("{}.{}", path, i);
-    auto text = read_argument(reading_, node.items[i], field);
-    if (!text) continue;
-    std::string method = to_upper(*text);
-    if (!is_method(method) || method == "CONNECT" || method == "TRACE")
-      reading_.report(Rule::GS0310, node.items[i].span, field,
-                      fmt::format("`{}` is not a method that can be forwarded", clip(*text)),
-                      "use words such as POST, PUT, PATCH and DELETE");
-    else
-      methods.push_back(method);
-  }
-  // Sorted and without doubles, so that equal sets have equal canonical text.
-  std::ranges::sort(methods);
-  auto doubles = std::ranges::unique(methods);
-  methods.erase(doubles.begin(), doubles.end());
-  out.methods = std::move(methods);
-}
-
-void AgentReader::read_retry(Fields& persistence, Retry& out) {
-  const yaml::Entry* entry = persistence.take("retry");
-  if (!entry) return;
-  std::string path = persistence.path_of("retry");
-  Fields retry(reading_, entry->value, path, entry->key_span);
-  retry.read_choice("policy", out.backoff.policy, policies);
-  retry.read_integer("max", out.max, attempt_range);
-  // Compared after both are read: a default may be one side of the contradiction.
-  const yaml::Node* initial = retry.read_duration("initial", out.backoff.initial, retry_initial_range);
-  const yaml::Node* cap = retry.read_duration("cap", out.backoff.cap, retry_cap_range);
-  if ((initial || cap) && out.backoff.cap < out.backoff.initial)
-    reading_.report(Rule::GS0309, (cap ? cap : initial)->span, path + (cap ? ".cap" : ".initial"),
-                    fmt::format("the cap {} is below the initial delay {}", format_duration(out.backoff.cap),
-                                format_duration(out.backoff.initial)),
-                    "give a cap that is at least the initial delay");
-  retry.finish();
 }
 
 }  // namespace gantry::core

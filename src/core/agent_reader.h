@@ -26,6 +26,10 @@ class AgentReader {
   void read_persistence(Fields& fields, AgentSpec& out);
   void read_methods(Fields& persistence, Persistence& out);
   void read_retry(Fields& persistence, Retry& out);
+  void read_retry_on(Fields& retry, RetryOn& out);
+  void read_retention(Fields& persistence, Retention& out);
+  void read_queue(Fields& fields, Queue& out);
+  void read_breaker(Fields& fields, Breaker& out);
 
   Reading& reading_;
   Dialect dialect_;

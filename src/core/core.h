@@ -29,6 +29,7 @@
 
 #include "async/async.h"
 #include "base/base.h"
+#include "core/persistence.h"
 #include "json/json.h"
 #include "yaml/yaml.h"
 
@@ -119,32 +120,6 @@ struct Health {
 };
 std::string_view to_string(Health::Kind kind);
 
-/// When a failed attempt is repeated.
-struct Retry {
-  /// Attempts in all; a request that used them up is a dead letter.
-  uint32_t max = 5;
-  Backoff backoff;
-  friend bool operator==(const Retry& a, const Retry& b) {
-    return a.max == b.max && a.backoff.policy == b.backoff.policy && a.backoff.initial == b.backoff.initial &&
-           a.backoff.cap == b.backoff.cap;
-  }
-};
-
-/// Which requests are journaled.
-struct Persistence {
-  bool enabled = true;
-  /// Upper-case method names, sorted, each once.
-  std::vector<std::string> methods = {"DELETE", "PATCH", "POST", "PUT"};
-  Retry retry;
-  /// Whether a request without an Idempotency-Key is refused.
-  bool require_key = false;
-  /// How long finished requests are kept.
-  Duration retention = std::chrono::days(30);
-  friend bool operator==(const Persistence&, const Persistence&) = default;
-  /// True if a request with this method is journaled.
-  bool covers(std::string_view method) const;
-};
-
 /// Who may call the proxy path of an agent.
 enum class Exposure {
   keyed,        ///< callers with a bearer key
@@ -165,6 +140,8 @@ struct AgentSpec {
   Resources resources;
   Health health;
   Persistence persistence;
+  Queue queue;
+  Breaker breaker;
   /// Requests in flight in one instance; more wait in the queue.
   uint32_t concurrency = 16;
   /// For one attempt of a request.

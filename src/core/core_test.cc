@@ -241,11 +241,13 @@ TEST(Canonical, IsOneTextForOneMeaning) {
   EXPECT_EQ(canonical_json(one), canonical_json(two));
   EXPECT_EQ(
       canonical_json(small_spec()),
-      R"({"apiVersion":"gantry/v1","kind":"Agent","metadata":{"name":"bot"},"spec":{"command":["python3","app.py"],)"
+      R"({"apiVersion":"gantry/v1","kind":"Agent","metadata":{"name":"bot"},"spec":{"breaker":{"failures":10,"open":"5s"},)"
+            R"("command":["python3","app.py"],)"
       R"("concurrency":16,"env":{},"grace":"10s","health":{"grace":"30s","interval":"30s","kind":"tcp","retries":3,)"
       R"("timeout":"5s"},"persistence":{"enabled":true,"methods":["DELETE","PATCH","POST","PUT"],)"
-      R"("require_key":false,"retention":"30d",)"
-      R"("retry":{"cap":"1m","initial":"1s","max":5,"policy":"exponential"}},"port":8000,"public":false,"replicas":1,)"
+      R"("require_key":false,"response_limit":"64Ki","retention":"30d",)"
+      R"("retry":{"cap":"1m","initial":"1s","max":5,"policy":"exponential",)"
+            R"("retry_on":["connect","timeout","died"]}},"port":8000,"public":false,"queue":{"max":1000000},"replicas":1,)"
       R"("resources":{"cpu":"1","memory":"512Mi","pids":128,"tmp":"64Mi","workspace":"1Gi"},"timeout":"5m"}})");
 }
 
@@ -260,11 +262,19 @@ TEST(Canonical, RoundTripsEveryFieldAndEveryText) {
   spec.resources = {mebibytes(4), {10}, 8, kibibytes(64), {2'000'000'000}};
   spec.health = {Health::Kind::http, "/health?x=1", std::chrono::milliseconds(100), std::chrono::milliseconds(1500), 7,
                  Duration{0}};
-  spec.persistence = {false,
-                      {"POST"},
-                      {1, {Backoff::Policy::fixed, std::chrono::milliseconds(1), std::chrono::hours(1)}},
-                      true,
-                      std::chrono::days(3650)};
+  spec.persistence = {.enabled = false,
+                      .methods = {"POST"},
+                      .retry = {.max = 1,
+                                .backoff = {Backoff::Policy::fixed, std::chrono::milliseconds(1), std::chrono::hours(1),
+                                            Backoff::Jitter::full},
+                                .timeout = std::chrono::seconds(9),
+                                .deadline = std::chrono::hours(2),
+                                .on = {.connect = false, .timeout = true, .died = false, .statuses = {429, 503}}},
+                      .require_key = true,
+                      .response_limit = Bytes{0},
+                      .retention = {.age = std::chrono::days(3650), .count = 7, .bytes = mebibytes(3)}};
+  spec.queue.max = 17;
+  spec.breaker = {.failures = 0, .open = std::chrono::milliseconds(1500)};
   spec.concurrency = 1;
   spec.timeout = std::chrono::milliseconds(12'345);
   spec.grace = Duration{0};

@@ -71,6 +71,8 @@ const yaml::Entry* Fields::take(std::string_view key) {
   return node_.find(key);
 }
 
+const yaml::Entry* Fields::peek(std::string_view key) const { return node_.find(key); }
+
 void Fields::require(std::string_view key, std::string_view help) {
   // A node that is no map is reported already.
   if (!is_map_ || has(key)) return;

@@ -2,8 +2,10 @@
 #pragma once
 
 #include <cstdint>
+#include <optional>
 #include <string_view>
 
+#include "base/base.h"
 #include "net/headers.h"
 
 namespace gantry::net {
@@ -56,5 +58,9 @@ struct ResponseHead {
 
 /// `Not Found` for 404; `Unknown` for a status that RFC 9110 and its registry do not know.
 std::string_view reason_phrase(int status);
+
+/// The value of a Retry-After field (RFC 9110 10.2.3), seconds or a date, as a duration from `now` on; nullopt if it is
+/// neither.
+std::optional<Duration> parse_retry_after(std::string_view value, Time now);
 
 }  // namespace gantry::net

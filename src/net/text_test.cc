@@ -172,5 +172,14 @@ TEST(Url, ParsesAndRefuses) {
     EXPECT_FALSE(Url::parse(text).has_value()) << text;
 }
 
+TEST(RetryAfter, IsSecondsOrADate) {
+  Time now(std::chrono::seconds(784'111'777));  // Sun, 06 Nov 1994 08:49:37 GMT
+  EXPECT_EQ(parse_retry_after("120", now), std::chrono::seconds(120));
+  EXPECT_EQ(parse_retry_after(" 0 ", now), Duration::zero());
+  EXPECT_EQ(parse_retry_after("Sun, 06 Nov 1994 08:50:37 GMT", now), std::chrono::seconds(60));
+  EXPECT_EQ(parse_retry_after("Sun, 06 Nov 1994 08:49:00 GMT", now), Duration::zero());
+  for (const char* text : {"", "-1", "soon", "1.5"}) EXPECT_FALSE(parse_retry_after(text, now).has_value()) << text;
+}
+
 }  // namespace
 }  // namespace gantry::net

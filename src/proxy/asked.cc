@@ -1,5 +1,7 @@
 #include "proxy/asked.h"
 
+#include <algorithm>
+
 namespace gantry::proxy {
 namespace {
 
@@ -84,6 +86,43 @@ Result<std::string> parse_key(std::string_view value) {
   return key;
 }
 
+namespace {
+
+std::unexpected<Error> bad_order(std::string_view name, std::string_view why) {
+  return std::unexpected(Error(ErrorId::GR0412, fmt::format("{}: {}", name, why))
+                             .with_hint("send, for example, Gantry-Order-Key: customer-17 and Gantry-Priority: 7"));
+}
+
+Result<void> parse_order(net::Headers headers, Asked& asked) {
+  auto key = single(headers, "gantry-order-key");
+  if (!key) return bad_order("Gantry-Order-Key", key.error().reason());
+  if (*key) {
+    asked.order_key = trim(**key);
+    if (asked.order_key.empty()) return bad_order("Gantry-Order-Key", "it is empty");
+    if (asked.order_key.size() > longest_key)
+      return bad_order("Gantry-Order-Key", fmt::format("it has {} characters, {} are allowed", asked.order_key.size(),
+                                                       longest_key));
+    if (!std::ranges::all_of(asked.order_key, is_printable))
+      return bad_order("Gantry-Order-Key", "it holds a character that is not printable ASCII");
+  }
+  auto priority = single(headers, "gantry-priority");
+  if (!priority) return bad_order("Gantry-Priority", priority.error().reason());
+  if (!*priority) return {};
+  const std::string_view digit = trim(**priority);
+  if (digit.size() != 1 || digit[0] < '0' || digit[0] > '9')
+    return bad_order("Gantry-Priority", "it must be one digit, from 0 (last) to 9 (first)");
+  asked.priority = static_cast<uint8_t>(digit[0] - '0');
+  return {};
+}
+
+// A Structured-Field boolean, or the word that people write.
+bool is_true(std::string_view value) {
+  value = trim(value);
+  return value == "?1" || equals_ignoring_case(value, "true") || value == "1";
+}
+
+}  // namespace
+
 Result<Asked> parse_asked(net::Headers headers, Time now) {
   Asked asked;
   auto key = single(headers, "idempotency-key");
@@ -96,6 +135,13 @@ Result<Asked> parse_asked(net::Headers headers, Time now) {
   auto delay = single(headers, "gantry-delay");
   if (!delay) return bad_time("Gantry-Delay", delay.error().reason());
   GANTRY_TRY(asked.not_before, parse_not_before(*at, *delay, now));
+  // Several fields are one list (RFC 9110 5.3).
+  for (const net::Header& header : headers) {
+    if (equals_ignoring_case(header.name, "gantry-retry")) GANTRY_TRY_VOID(parse_retry(header.value, asked));
+    if (equals_ignoring_case(header.name, "gantry-cancel-on-disconnect"))
+      asked.cancel_on_disconnect = is_true(header.value);
+  }
+  GANTRY_TRY_VOID(parse_order(headers, asked));
   return asked;
 }
 

@@ -20,13 +20,23 @@ std::vector<net::Header> passable(net::Headers headers, net::Direction direction
   return kept;
 }
 
-Attempt::Attempt(AttemptParts parts, agents::Target& target, Duration timeout, net::Exchange* client)
+AttemptRules rules_of(const core::AgentSpec& spec, const core::Retry& policy, Time deadline) {
+  return {.silence = spec.timeout,
+          .whole = policy.timeout,
+          .deadline = deadline,
+          .retry_on = policy.on,
+          .inline_limit = spec.persistence.response_limit};
+}
+
+Attempt::Attempt(AttemptParts parts, agents::Target& target, AttemptRules rules, net::Exchange* client)
     : parts_(parts),
       target_(target),
       key_(target.instance().to_string()),
-      timeout_(timeout),
+      rules_(std::move(rules)),
+      ends_at_(SteadyTime::max()),
       client_(client),
-      spool_(parts.parts.requests, parts.parts.blocking, parts.scope, parts.options.answer_record_limit.count) {
+      spool_(parts.parts.requests, parts.parts.blocking, parts.scope,
+             {.keep = parts.options.answer_record_limit, .inline_limit = rules_.inline_limit}) {
   parts_.attempts->add(*this);
   interrupted_ = parts_.attempts->interrupted();
 }
@@ -56,6 +66,9 @@ Task<bool> Attempt::run(Outgoing outgoing) {
   id_ = outgoing.id;
   id_text_ = outgoing.id.to_string();
   record_.number = outgoing.number;
+  const SteadyTime now = parts_.parts.clock.steady();
+  if (rules_.whole != Duration{}) ends_at_ = now + rules_.whole;
+  if (rules_.deadline != Time{}) ends_at_ = std::min(ends_at_, now + (rules_.deadline - parts_.parts.clock.now()));
   connection_ = parts_.pool.take(key_);
   fresh_ = !connection_;
   bool answered = co_await exchange_once(outgoing);
@@ -82,7 +95,7 @@ Task<bool> Attempt::exchange_once(Outgoing outgoing) {
     co_return false;
   }
   if (!connection_) {
-    auto opened = co_await open_connection(target_, timeout_);
+    auto opened = co_await open_connection(target_, rules_.silence);
     if (!opened) {
       outcome_ = requests::Outcome::refused;
       fail_with(opened.error());
@@ -90,7 +103,7 @@ Task<bool> Attempt::exchange_once(Outgoing outgoing) {
     }
     connection_ = std::move(*opened);
   }
-  connection_.set_deadline(parts_.parts.clock.steady() + timeout_);
+  connection_.set_deadline(patience());
   std::string number = std::to_string(outgoing.number);
   std::vector<net::Header> headers(outgoing.headers.begin(), outgoing.headers.end());
   headers.push_back({"Gantry-Request-Id", id_text_});
@@ -141,6 +154,10 @@ Task<void> Attempt::receive() {
     connection_.close();
     co_return;
   }
+  if (rules_.retry_on.has_status(static_cast<uint16_t>(head_.status))) {
+    co_await refuse_answer();
+    co_return;
+  }
   auto body = co_await receive_body();
   // What has not been sent of the request by now is not wanted.
   if (!body || !connection_.reusable()) connection_.close();
@@ -158,13 +175,13 @@ Task<void> Attempt::receive() {
 
 bool Attempt::streams() const {
   return head_.framing.kind == net::Framing::Kind::chunked || head_.framing.kind == net::Framing::Kind::until_close ||
-         head_.framing.bytes > parts_.parts.requests.options().inline_limit.count;
+         head_.framing.bytes > rules_.inline_limit.count;
 }
 
 Task<Result<void>> Attempt::receive_body() {
   bool first = true;
   for (;;) {
-    connection_.set_deadline(parts_.parts.clock.steady() + timeout_);
+    connection_.set_deadline(patience());
     GANTRY_CO_TRY(std::string_view piece, connection_.read_ready());
     if (piece.empty() && !connection_.complete()) {
       // The program takes its time: what it has said so far goes out now.
@@ -186,6 +203,45 @@ Task<Result<void>> Attempt::receive_body() {
   }
   GANTRY_CO_TRY(record_.body, co_await spool_.finish());
   co_return Result<void>{};
+}
+
+// An answer that the policy repeats: nobody is given it, the log of attempts has its beginning.
+Task<void> Attempt::refuse_answer() {
+  constexpr size_t read_at_most = size_t{64} << 10;
+  constexpr size_t longest_excerpt = 200;
+  detail_ = fmt::format("answered {} {}", head_.status, net::reason_phrase(head_.status));
+  if (auto value = head_.headers.find("retry-after"))
+    retry_after_ = net::parse_retry_after(*value, parts_.parts.clock.now());
+  std::string excerpt;
+  size_t size = 0;
+  while (!connection_.complete() && size < read_at_most) {
+    auto piece = co_await connection_.read_some();
+    if (!piece) break;
+    size += piece->size();
+    excerpt.append(piece->substr(0, longest_excerpt - std::min(longest_excerpt, excerpt.size())));
+  }
+  if (!connection_.complete() || !connection_.reusable()) connection_.close();
+  for (char& c : excerpt)
+    if (c < ' ' || c > '~') c = ' ';
+  if (std::string_view text = trim(excerpt); !text.empty()) detail_.append(": ").append(text);
+  outcome_ = interrupted_ ? requests::Outcome::interrupted : requests::Outcome::answered;
+}
+
+SteadyTime Attempt::patience() const { return std::min(ends_at_, parts_.parts.clock.steady() + rules_.silence); }
+
+agents::Went Attempt::went() const {
+  switch (outcome_) {
+    case requests::Outcome::completed:
+      return agents::Went::well;
+    case requests::Outcome::died:
+      return agents::Went::died;
+    case requests::Outcome::refused:
+    case requests::Outcome::timeout:
+    case requests::Outcome::answered:
+      return agents::Went::badly;
+    default:
+      return agents::Went::unseen;
+  }
 }
 
 Task<bool> Attempt::begin_client() {
@@ -226,7 +282,13 @@ void Attempt::fail_with(const Error& error) {
     outcome_ = requests::Outcome::timeout;
   else if (outcome_ == requests::Outcome::running)
     outcome_ = requests::Outcome::died;
-  detail_ = outcome_ == requests::Outcome::timeout ? "no answer in " + format_duration(timeout_) : error.reason();
+  detail_ = outcome_ == requests::Outcome::timeout ? describe_timeout() : error.reason();
+}
+
+std::string Attempt::describe_timeout() const {
+  if (parts_.parts.clock.steady() < ends_at_) return "no answer in " + format_duration(rules_.silence);
+  if (rules_.deadline != Time{} && parts_.parts.clock.now() >= rules_.deadline) return "no answer before the deadline";
+  return "no whole answer in " + format_duration(rules_.whole);
 }
 
 }  // namespace gantry::proxy

@@ -53,10 +53,21 @@ struct AttemptParts {
   Scope scope;  ///< whose answer is recorded
 };
 
+/// What bounds an attempt, and which answers are failures.
+struct AttemptRules {
+  Duration silence;             ///< how long the instance may say nothing
+  Duration whole{};             ///< from its start to the last byte of the answer; zero for no bound
+  Time deadline{};              ///< of the request; the epoch for none
+  core::RetryOn retry_on = {};  ///< whose statuses are failures
+  Bytes inline_limit;           ///< recorded answers up to this are part of their record
+};
+/// Of a request with this policy.
+AttemptRules rules_of(const core::AgentSpec& spec, const core::Retry& policy, Time deadline);
+
 class Attempt {
  public:
-  /// `client` may be null; `timeout` is how long the instance may be silent.
-  Attempt(AttemptParts parts, agents::Target& target, Duration timeout, net::Exchange* client);
+  /// `client` may be null.
+  Attempt(AttemptParts parts, agents::Target& target, AttemptRules rules, net::Exchange* client);
   Attempt(const Attempt&) = delete;
   ~Attempt() { parts_.attempts->remove(*this); }
 
@@ -65,6 +76,10 @@ class Attempt {
 
   requests::Outcome outcome() const { return outcome_; }
   const std::string& detail() const { return detail_; }
+  /// What the program asked for with an answer that counts as a failure.
+  std::optional<Duration> retry_after() const { return retry_after_; }
+  /// How it went for the circuit breakers.
+  agents::Went went() const;
   /// The answer; its views live as long as this object.
   requests::CompletedRecord& record() { return record_; }
   /// A copy of the inline body, for the record.
@@ -93,12 +108,16 @@ class Attempt {
   Task<void> relay(std::string_view piece);
   bool streams() const;
   void fail_with(const Error& error);
+  Task<void> refuse_answer();
+  SteadyTime patience() const;
+  std::string describe_timeout() const;
   Task<bool> begin_client();
 
   AttemptParts parts_;
   agents::Target& target_;
   std::string key_;
-  Duration timeout_;
+  AttemptRules rules_;
+  SteadyTime ends_at_;  ///< of the whole attempt
   net::Exchange* client_;
   net::ClientConnection connection_;
   net::ResponseHead head_;
@@ -114,6 +133,7 @@ class Attempt {
   std::string id_text_;
   requests::Outcome outcome_ = requests::Outcome::running;
   std::string detail_;
+  std::optional<Duration> retry_after_;
   requests::CompletedRecord record_;
 };
 

@@ -112,6 +112,12 @@ void Dispatcher::queued(const requests::AgentKey& agent) {
 
 void Dispatcher::available(const std::shared_ptr<agents::Route>& route) { mark(route); }
 
+void Dispatcher::ready(const std::shared_ptr<agents::Route>& route) {
+  // What failed with another instance need not wait for its time.
+  parts_.requests.forget_backoff(route->agent());
+  mark(route);
+}
+
 void Dispatcher::died(const std::shared_ptr<agents::Route>&, InstanceId instance) {
   if (pool_) pool_->close_all(instance.to_string());
 }
@@ -164,6 +170,7 @@ Task<void> Dispatcher::run() {
       marked.swap(marked_);
     }
     Time now = parts_.clock.now();
+    end_overdue(now);
     for (auto it = due.begin(); it != due.end();) {
       if (it->second <= now) {
         marked.insert(it->first);
@@ -175,10 +182,28 @@ Task<void> Dispatcher::run() {
     for (const AgentId& id : marked)
       if (auto next = serve(id)) due[id] = *next;
     Duration pause = std::chrono::seconds(60);
+    if (auto late = parts_.requests.next_deadline())
+      pause = std::min(pause, std::max<Duration>(*late - now, std::chrono::milliseconds(1)));
     for (const auto& [id, at] : due)
       pause = std::min(pause, std::max<Duration>(at - now, std::chrono::milliseconds(1)));
     co_await changed_.wait(ticket, parts_.clock.steady() + pause);
   }
+}
+
+// Requests whose deadline has passed while they waited are dead letters.
+void Dispatcher::end_overdue(Time now) {
+  constexpr size_t at_once = 1'000;
+  for (requests::Overdue& late : parts_.requests.take_overdue(now, at_once))
+    tasks_.spawn(parts_.threads.executor(0), end_overdue_one(std::move(late)));
+}
+
+Task<void> Dispatcher::end_overdue_one(requests::Overdue late) {
+  auto buried = co_await parts_.requests.bury(late.id, late.agent.scope,
+                                              {.number = late.attempts,
+                                               .outcome = requests::Outcome::timeout,
+                                               .reason = "the deadline has passed before it could be delivered"});
+  if (!buried) parts_.requests.unclaim(late.id, parts_.clock.now() + options_.journal_retry);
+  wake(late.agent.id, late.id);
 }
 
 // Pairs until one side runs out; when the agent must be looked at again without anything happening.
@@ -188,8 +213,11 @@ std::optional<Time> Dispatcher::serve(AgentId id) {
   requests::Order order = order_of(*route->spec());
   while (serve_one(id, route, order)) {
   }
+  const Time now = parts_.clock.now();
   auto next = parts_.requests.next_due(id, order);
-  if (next && *next > parts_.clock.now()) return next;
+  if (next && *next > now) return next;
+  // What is due and stays may wait for a circuit breaker, which nobody else will tell of.
+  if (auto reopens = route->reopens_at()) return now + (*reopens - parts_.clock.steady());
   return std::nullopt;
 }
 

@@ -68,6 +68,7 @@ class Dispatcher final : public requests::QueueListener, public agents::Listener
   void queued(const requests::AgentKey& agent) override;
   // agents::Listener
   void available(const std::shared_ptr<agents::Route>& route) override;
+  void ready(const std::shared_ptr<agents::Route>& route) override;
   void died(const std::shared_ptr<agents::Route>& route, InstanceId instance) override;
   void removed(const std::shared_ptr<agents::Route>& route) override;
 
@@ -83,6 +84,8 @@ class Dispatcher final : public requests::QueueListener, public agents::Listener
 
   Task<void> run();
   Task<void> bury(requests::AgentKey agent);
+  void end_overdue(Time now);
+  Task<void> end_overdue_one(requests::Overdue late);
   std::optional<Time> serve(AgentId id);
   bool serve_one(AgentId id, const std::shared_ptr<agents::Route>& route, requests::Order order);
   bool give_to_passing(AgentId id, agents::Lease& lease);

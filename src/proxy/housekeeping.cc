@@ -32,7 +32,7 @@ Task<void> Proxy::State::expire_all() {
 
 Duration Proxy::State::retention_of(const Scope& scope, const std::string& agent) const {
   auto route = parts_.agents.find(scope, agent);
-  return route ? route->spec()->persistence.retention : parts_.requests.options().orphan_retention;
+  return route ? route->spec()->persistence.retention.age : parts_.requests.options().orphan_retention;
 }
 
 }  // namespace gantry::proxy

@@ -29,6 +29,9 @@ Task<void> Proxy::State::journaled(net::Exchange& exchange, Call call, std::shar
     co_return;
   }
   inbound.asked = std::move(*asked);
+  inbound.policy = inbound.asked.retry.applied_to(inbound.spec->persistence.retry);
+  if (const Duration within = inbound.asked.deadline.value_or(inbound.policy.deadline); within != Duration{})
+    inbound.deadline = std::max(parts_.clock.now(), inbound.asked.not_before) + within;
   inbound.method = head.method;
   inbound.framing = head.framing.kind;
   inbound.headers = passable(head.headers, net::Direction::request, inbound.call.authorization);
@@ -44,7 +47,9 @@ Task<void> Proxy::State::journaled(net::Exchange& exchange, Call call, std::shar
   // Who comes while others wait lines up behind them, even if a slot is free in this moment. Who does not want to wait
   // at all leaves the delivery to the dispatcher, and so does who wants it later.
   std::optional<agents::Lease> lease;
-  const bool at_once = !inbound.preference.respond_async && inbound.asked.not_before == Time{};
+  // One with an order key always lines up: only the queue knows who else has the key.
+  const bool at_once = !inbound.preference.respond_async && inbound.asked.not_before == Time{} &&
+                       inbound.asked.order_key.empty();
   if (at_once && !parts_.requests.has_waiting(route->agent())) lease = route->try_acquire(agents::OnNone::give_up);
   std::shared_ptr<Waiter> waiter;
   if (!lease && patience_of(inbound) > Duration{}) {
@@ -69,7 +74,8 @@ Task<void> Proxy::State::journaled(net::Exchange& exchange, Call call, std::shar
 
 Task<Result<void>> Proxy::State::take_body(net::Exchange& exchange, Inbound& inbound) {
   exchange.set_body_limit(options_.request_body_limit.count);
-  Spool spool(parts_.requests, parts_.blocking, inbound.call.scope, UINT64_MAX);
+  Spool spool(parts_.requests, parts_.blocking, inbound.call.scope,
+              {.keep = Bytes{UINT64_MAX}, .inline_limit = parts_.requests.options().inline_limit});
   if (inbound.asked.key) spool.digest_content();
   while (!exchange.body_complete()) {
     GANTRY_CO_TRY(std::string_view piece, co_await exchange.read_some());
@@ -97,13 +103,17 @@ Task<Result<void>> Proxy::State::accept(const Inbound& inbound, const std::optio
   record.body = inbound.body;
   if (lease) record.first_instance = lease->target().instance();
   record.conditions.not_before = inbound.asked.not_before;
+  record.conditions.order_key = inbound.asked.order_key;
+  record.conditions.priority = inbound.asked.priority;
+  record.conditions.deadline = inbound.deadline;
+  record.conditions.retry = inbound.asked.retry;
   if (inbound.asked.key) {
     record.conditions.key = *inbound.asked.key;
     record.conditions.fingerprint = inbound.fingerprint;
   }
   std::string body = inbound.body.blob ? std::string{} : inbound.inline_body;
   co_return co_await parts_.requests.accept(
-      {.id = inbound.id, .scope = inbound.call.scope, .record = std::move(record), .inline_body = std::move(body)});
+      {.queue_limit = inbound.spec->queue.max, .id = inbound.id, .scope = inbound.call.scope, .record = std::move(record), .inline_body = std::move(body)});
 }
 
 void Proxy::State::release_key(const Inbound& inbound) {
@@ -134,7 +144,7 @@ Outgoing Proxy::State::outgoing(const Inbound& inbound, uint32_t number) const {
 Task<void> Proxy::State::carry(net::Exchange& exchange, Inbound& inbound, std::optional<agents::Lease> lease,
                                std::shared_ptr<Waiter> waiter) {
   uint32_t number = 1;
-  uint32_t failures = 0;
+  Delivery delivery{.policy = inbound.policy, .deadline = inbound.deadline};
   Duration patience = std::max(patience_of(inbound), lease ? options_.patience : Duration{});
   if (inbound.preference.wait) patience = *inbound.preference.wait;
   SteadyTime deadline = after(parts_.clock, patience);
@@ -148,7 +158,8 @@ Task<void> Proxy::State::carry(net::Exchange& exchange, Inbound& inbound, std::o
         co_return;
       }
       number = grant->due.attempts + 1;
-      failures = grant->due.failures;
+      delivery.failures = grant->due.failures;
+      delivery.refusals = grant->due.refusals;
       lease.emplace(std::move(grant->lease));
       if (!co_await begin(inbound.id, inbound.call.scope, {.number = number, .instance = lease->target().instance()})) {
         parts_.requests.unclaim(inbound.id, parts_.clock.now() + options_.journal_retry);
@@ -157,8 +168,14 @@ Task<void> Proxy::State::carry(net::Exchange& exchange, Inbound& inbound, std::o
         co_return;
       }
     }
-    Attempt attempt(attempt_parts(inbound.call.scope), lease->target(), inbound.spec->timeout, &exchange);
-    bool answered = co_await attempt.run(outgoing(inbound, number));
+    Attempt attempt(attempt_parts(inbound.call.scope), lease->target(),
+                    rules_of(*inbound.spec, inbound.policy, inbound.deadline), &exchange);
+    bool answered = false;
+    {
+      auto leaving = watch_leaving(exchange, inbound);
+      answered = co_await attempt.run(outgoing(inbound, number));
+    }
+    lease->report(attempt.went());
     if (answered && !attempt.cancelled()) {
       Settled settled = co_await settle_answer(inbound.id, inbound.call.scope, attempt, &exchange);
       if (settled == Settled::completed && attempt.cancelled()) settled = Settled::cancelled;
@@ -176,8 +193,9 @@ Task<void> Proxy::State::carry(net::Exchange& exchange, Inbound& inbound, std::o
     bool waits = !attempt.client_began() && attempt.client_present();
     if (waits)
       if (auto enlisted = dispatcher_.enlist(inbound.route, inbound.id)) waiter = *enlisted;
+    attempt.finish();
     lease.reset();
-    Settled settled = co_await settle(inbound.id, inbound.call.scope, inbound.spec, attempt, failures);
+    Settled settled = co_await settle(inbound.id, inbound.call.scope, delivery, attempt);
     if (attempt.client_began()) {
       if (waiter) dispatcher_.leave(inbound.route, waiter, inbound.id);
       exchange.abort();
@@ -185,17 +203,22 @@ Task<void> Proxy::State::carry(net::Exchange& exchange, Inbound& inbound, std::o
     }
     if (settled == Settled::dead) {
       if (waiter) dispatcher_.leave(inbound.route, waiter, inbound.id);
-      Error error(attempt.outcome() == requests::Outcome::timeout ? ErrorId::GR0405 : ErrorId::GR0404,
-                  attempt.detail());
-      co_await net::respond_error(
-          exchange,
-          std::move(error)
-              .wrap(fmt::format("deliver request {} to agent '{}'", inbound.id_text, inbound.route->name()))
-              .with_hint(fmt::format("it is a dead letter: gantry requests show {}", inbound.id_text)),
-          inbound.id_text);
+      const bool late = attempt.outcome() == requests::Outcome::timeout;
+      co_await answer_dead(exchange, inbound, late ? ErrorId::GR0405 : ErrorId::GR0404, attempt.detail());
       co_return;
     }
   }
+}
+
+Task<void> Proxy::State::answer_dead(net::Exchange& exchange, const Inbound& inbound, ErrorId id, std::string reason) {
+  const bool too_late = inbound.deadline != Time{} && parts_.clock.now() >= inbound.deadline;
+  Error error(too_late ? ErrorId::GR0415 : id, std::move(reason));
+  co_await net::respond_error(
+      exchange,
+      std::move(error)
+          .wrap(fmt::format("deliver request {} to agent '{}'", inbound.id_text, inbound.route->name()))
+          .with_hint(fmt::format("it is a dead letter: gantry requests show {}", inbound.id_text)),
+      inbound.id_text);
 }
 
 // A caller that got a part of the answer sees its connection break.
@@ -211,6 +234,8 @@ Task<std::optional<Waiter::Grant>> Proxy::State::await_turn(net::Exchange& excha
                                                             std::shared_ptr<Waiter> waiter, SteadyTime deadline) {
   auto watch = exchange.watch_client([waiter] { waiter->wake(); });
   co_await waiter->wait(deadline);
+  if (inbound.asked.cancel_on_disconnect && exchange.client_gone())
+    co_await cancel_for_caller(inbound.call.scope, inbound.id);
   co_return dispatcher_.leave(inbound.route, waiter, inbound.id);
 }
 
@@ -218,6 +243,10 @@ Task<Result<void>> Proxy::State::answer_pending(net::Exchange& exchange, const I
   auto view = co_await parts_.requests.get(inbound.call.scope, inbound.id);
   if (view && view->state.status == requests::Status::cancelled) {
     co_await answer_cancelled(exchange, inbound);
+    co_return Result<void>{};
+  }
+  if (view && view->state.status == requests::Status::failed) {
+    co_await answer_dead(exchange, inbound, ErrorId::GR0404, view->state.reason);
     co_return Result<void>{};
   }
   std::string status(view ? requests::to_string(view->state.status) : "pending");

@@ -87,8 +87,14 @@ Task<Result<agents::Lease>> Proxy::State::wait_for_slot(net::Exchange& exchange,
                                                         Preference preference) {
   agents::Availability availability = route->availability();
   Duration patience = availability == agents::Availability::ready ? options_.patience : Duration{};
+  // Behind an open circuit breaker it would wait for nothing that it can know of.
+  if (route->reopens_at()) patience = Duration{};
   if (preference.wait) patience = *preference.wait;
   auto unavailable = [&] {
+    if (route->reopens_at())
+      return Error(ErrorId::GR0403, fmt::format("agent '{}' failed too often: its circuit breaker is open", route->name()))
+          .with_hint(fmt::format("gantry inspect {} and gantry logs {} show why; requests are let through again soon",
+                                 route->name(), route->name()));
     return Error(ErrorId::GR0403, fmt::format("agent '{}' is {}", route->name(), to_string(route->availability())))
         .with_hint(fmt::format("gantry inspect {} shows why; a caller can wait with the header Prefer: wait=30",
                                route->name()));
@@ -129,6 +135,7 @@ Task<void> Proxy::State::forward(net::Exchange& exchange, Call call, std::shared
       auto opened = co_await open_connection(lease.target(), timeout);
       if (!opened) {
         failure = opened.error();
+        lease.report(agents::Went::badly);
         break;
       }
       upstream = std::move(*opened);
@@ -149,9 +156,12 @@ Task<void> Proxy::State::forward(net::Exchange& exchange, Call call, std::shared
     }
     failure = relay.request_error ? relay.request_error : relay.answer_error;
     if (!failure) {
+      lease.report(agents::Went::well);
       if (upstream.reusable()) pool_.give(key, std::move(upstream));
       co_return;
     }
+    if (relay.answer_error && !exchange.client_gone())
+      lease.report(relay.answer_error->code() == Code::timeout ? agents::Went::badly : agents::Went::died);
     // A connection that the program had closed while it was idle: nothing of the request was lost with it.
     if (has_body || !upstream.stale() || exchange.started()) break;
   }

@@ -58,7 +58,32 @@ void Proxy::State::join() {
 
 std::shared_ptr<Attempts> Proxy::State::attempts_here() { return attempts_[IoThreads::current().value_or(0)]; }
 
+namespace {
+
+// One of the requests that are counted; `fits` tells whether there is room for it.
+class Place {
+ public:
+  Place(std::atomic<size_t>& count, size_t most)
+      : count_(count), fits_(count.fetch_add(1, std::memory_order_relaxed) < most) {}
+  Place(const Place&) = delete;
+  ~Place() { count_.fetch_sub(1, std::memory_order_relaxed); }
+  bool fits() const { return fits_; }
+
+ private:
+  std::atomic<size_t>& count_;
+  const bool fits_;
+};
+
+}  // namespace
+
 Task<void> Proxy::State::handle(net::Exchange& exchange, Call call) {
+  Place place(in_flight_, options_.max_in_flight);
+  if (!place.fits()) {
+    co_await net::respond_error(exchange,
+                                Error(ErrorId::GR0413, fmt::format("{} requests are in flight", options_.max_in_flight))
+                                    .with_hint("send it again later; the bound is server.max_in_flight"));
+    co_return;
+  }
   auto route = parts_.agents.find(call.scope, call.agent);
   if (!route) {
     auto missing = parts_.agents.get(call.scope, call.agent);
@@ -80,7 +105,7 @@ void Proxy::close(Duration patience) { state_->close(patience); }
 void Proxy::join() { state_->join(); }
 Task<void> Proxy::handle(net::Exchange& exchange, Call call) { return state_->handle(exchange, std::move(call)); }
 Task<Result<void>> Proxy::cancel(Scope scope, RequestId id, std::string principal) {
-  return state_->cancel(std::move(scope), id, std::move(principal));
+  return state_->cancel(std::move(scope), id, "cancelled by " + principal);
 }
 
 }  // namespace gantry::proxy

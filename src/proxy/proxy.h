@@ -37,6 +37,8 @@ struct Options {
   Bytes request_body_limit = gibibytes(1);
   /// What is recorded of an answer; the caller gets all of it in any case.
   Bytes answer_record_limit = mebibytes(256);
+  /// Requests in flight over all agents, those that wait with their caller included; more get 503.
+  size_t max_in_flight = 16'384;
   /// How long a caller waits for a busy agent, or for the next attempt, before it is told 202.
   Duration patience = std::chrono::minutes(5);
   /// The longest `Prefer: wait`.

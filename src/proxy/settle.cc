@@ -2,14 +2,6 @@
 #include "proxy/state.h"
 
 namespace gantry::proxy {
-namespace {
-
-requests::RetryPolicy policy_of(const core::AgentSpec& spec) {
-  return {.max = spec.persistence.retry.max, .backoff = spec.persistence.retry.backoff};
-}
-
-}  // namespace
-
 // A refused record is tried again until the journal takes it or the server stops: after a restart the request is then
 // delivered again, which is what its caller was promised. A caller that waits is told at the first refusal.
 Task<bool> Proxy::State::write_until_durable(Write write, net::Exchange* client, std::string id_text) {
@@ -44,16 +36,20 @@ Task<Proxy::State::Settled> Proxy::State::settle_answer(RequestId id, Scope scop
   co_return written ? Settled::completed : Settled::given_up;
 }
 
-Task<Proxy::State::Settled> Proxy::State::settle(RequestId id, Scope scope, std::shared_ptr<const core::AgentSpec> spec,
-                                                 Attempt& attempt, uint32_t failures) {
+Task<Proxy::State::Settled> Proxy::State::settle(RequestId id, Scope scope, Delivery delivery, Attempt& attempt) {
   uint32_t number = attempt.record().number;
-  requests::Verdict verdict =
-      requests::judge(attempt.outcome(), failures, parts_.clock.now(), policy_of(*spec), parts_.random);
+  requests::Verdict verdict = requests::judge({.outcome = attempt.outcome(),
+                                               .failures = delivery.failures,
+                                               .refusals = delivery.refusals,
+                                               .retry_after = attempt.retry_after(),
+                                               .deadline = delivery.deadline},
+                                              parts_.clock.now(), delivery.policy, parts_.random);
   Write write;
+  std::string reason = attempt.detail();
   if (verdict.dead) {
-    write = [this, id, scope, number, &attempt] {
-      return parts_.requests.bury(id, scope,
-                                  {.number = number, .outcome = attempt.outcome(), .reason = attempt.detail()});
+    reason = fmt::format("{}; {}", attempt.detail(), verdict.why);
+    write = [this, id, scope, number, &reason, &attempt] {
+      return parts_.requests.bury(id, scope, {.number = number, .outcome = attempt.outcome(), .reason = reason});
     };
   } else {
     write = [this, id, scope, number, verdict, &attempt] {
@@ -102,7 +98,11 @@ Task<void> Proxy::State::deliver(std::shared_ptr<agents::Route> route, agents::L
   }
   const requests::AcceptedRecord& record = stored->record;
   auto spec = route->spec();
-  Attempt attempt(attempt_parts(scope), lease.target(), spec->timeout, nullptr);
+  Delivery delivery{.policy = record.conditions.retry.applied_to(spec->persistence.retry),
+                    .failures = due.failures,
+                    .refusals = due.refusals,
+                    .deadline = due.deadline};
+  Attempt attempt(attempt_parts(scope), lease.target(), rules_of(*spec, delivery.policy, due.deadline), nullptr);
   bool answered = co_await attempt.run({.id = due.id,
                                         .number = number,
                                         .method = record.method,
@@ -112,11 +112,13 @@ Task<void> Proxy::State::deliver(std::shared_ptr<agents::Route> route, agents::L
                                         .framing = record.framing,
                                         .body = record.body});
   if (attempt.cancelled()) co_return;
+  lease.report(attempt.went());
   if (answered) {
     co_await settle_answer(due.id, scope, attempt, nullptr);
     attempt.finish();
   } else {
-    co_await settle(due.id, scope, spec, attempt, due.failures);
+    attempt.finish();
+    co_await settle(due.id, scope, std::move(delivery), attempt);
   }
 }
 

@@ -11,11 +11,11 @@ constexpr size_t piece_size = size_t{256} << 10;
 }  // namespace
 
 Task<Result<void>> Spool::append(std::string_view piece) {
-  uint64_t room = size_ < keep_ ? keep_ - size_ : 0;
+  uint64_t room = size_ < limits_.keep.count ? limits_.keep.count - size_ : 0;
   size_ += piece.size();
   if (content_) content_->update(crypto::bytes_of(piece));
   buffer_.append(piece.substr(0, static_cast<size_t>(std::min<uint64_t>(room, piece.size()))));
-  size_t limit = writer_ ? piece_size : requests_.options().inline_limit.count;
+  size_t limit = writer_ ? piece_size : limits_.inline_limit.count;
   if (buffer_.size() > limit) co_return co_await flush();
   co_return Result<void>{};
 }
@@ -32,7 +32,7 @@ Task<Result<void>> Spool::flush() {
 }
 
 Task<Result<requests::Body>> Spool::finish() {
-  requests::Body body{.inline_bytes = {}, .blob = {}, .size = size_, .complete = size_ <= keep_};
+  requests::Body body{.inline_bytes = {}, .blob = {}, .size = size_, .complete = size_ <= limits_.keep.count};
   if (!writer_) {
     body.inline_bytes = buffer_;
     co_return body;

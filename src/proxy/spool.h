@@ -9,12 +9,18 @@
 
 namespace gantry::proxy {
 
+/// Where a body goes.
+struct SpoolLimits {
+  Bytes keep;          ///< kept at most; the rest is counted and dropped
+  Bytes inline_limit;  ///< longer ones are blobs
+};
+
 /// One body on its way into the journal. Belongs to one coroutine.
 class Spool {
  public:
-  /// `keep` bytes are kept at most; the rest is counted and dropped. A blob belongs to `scope`.
-  Spool(requests::Requests& requests, BlockingPool& blocking, Scope scope, uint64_t keep)
-      : requests_(requests), blocking_(blocking), scope_(std::move(scope)), keep_(keep) {}
+  /// A blob belongs to `scope`.
+  Spool(requests::Requests& requests, BlockingPool& blocking, Scope scope, SpoolLimits limits)
+      : requests_(requests), blocking_(blocking), scope_(std::move(scope)), limits_(limits) {}
 
   /// From now on what comes in is digested, too: a blob's id tells nothing of its content when it is sealed.
   void digest_content() { content_.emplace(); }
@@ -36,7 +42,7 @@ class Spool {
   requests::Requests& requests_;
   BlockingPool& blocking_;
   Scope scope_;
-  uint64_t keep_;
+  SpoolLimits limits_;
   uint64_t size_ = 0;
   std::string buffer_;
   std::optional<crypto::Sha256> content_;

@@ -22,6 +22,8 @@ struct Inbound {
   Asked asked;
   crypto::Digest body_digest{};  ///< with a key
   crypto::Digest fingerprint{};  ///< with a key
+  core::Retry policy;            ///< the agent's, with what the caller asked for
+  Time deadline;                 ///< the epoch for none
   std::string_view method;
   net::Framing::Kind framing = net::Framing::Kind::none;
   std::vector<net::Header> headers;
@@ -29,6 +31,14 @@ struct Inbound {
   std::string traceparent;
   requests::Body body;
   std::string inline_body;  ///< what body.inline_bytes points to
+};
+
+/// What decides about a request after an attempt without an answer.
+struct Delivery {
+  core::Retry policy;
+  uint32_t failures = 0;  ///< before this attempt
+  uint32_t refusals = 0;
+  Time deadline{};  ///< the epoch for none
 };
 
 class Proxy::State final : public Background {
@@ -59,6 +69,7 @@ class Proxy::State final : public Background {
   Task<std::optional<Waiter::Grant>> await_turn(net::Exchange& exchange, const Inbound& inbound,
                                                 std::shared_ptr<Waiter> waiter, SteadyTime deadline);
   Task<Result<void>> answer_pending(net::Exchange& exchange, const Inbound& inbound);
+  Task<void> answer_dead(net::Exchange& exchange, const Inbound& inbound, ErrorId id, std::string reason);
   Task<void> tell_cancelled(net::Exchange& exchange, const Inbound& inbound, const Attempt& attempt);
   void release_key(const Inbound& inbound);
   Duration patience_of(const Inbound& inbound) const;
@@ -72,14 +83,16 @@ class Proxy::State final : public Background {
                          SteadyTime deadline);
 
   // cancel.cc
-  Task<Result<void>> cancel(Scope scope, RequestId id, std::string principal);
+  Task<Result<void>> cancel(Scope scope, RequestId id, std::string reason);
+  Task<void> cancel_for_caller(Scope scope, RequestId id);
+  /// While it lives, a caller that asked for it and leaves takes its request with it.
+  std::optional<net::ClientWatch> watch_leaving(net::Exchange& exchange, const Inbound& inbound);
   Task<void> answer_cancelled(net::Exchange& exchange, const Inbound& inbound);
   friend class Proxy;
 
   // settle.cc
   enum class Settled { completed, pending, dead, cancelled, given_up };
-  Task<Settled> settle(RequestId id, Scope scope, std::shared_ptr<const core::AgentSpec> spec, Attempt& attempt,
-                       uint32_t failures);
+  Task<Settled> settle(RequestId id, Scope scope, Delivery delivery, Attempt& attempt);
   using Write = std::function<Task<Result<void>>()>;
   Task<bool> write_until_durable(Write write, net::Exchange* client, std::string id_text);
   Task<Settled> settle_answer(RequestId id, Scope scope, Attempt& attempt, net::Exchange* client);
@@ -102,6 +115,7 @@ class Proxy::State final : public Background {
   TaskGroup tasks_;
   TaskGroup closing_;
   std::atomic<bool> ended_ = false;
+  std::atomic<size_t> in_flight_ = 0;
   Notifier stopping_;
 };
 

@@ -1,12 +1,13 @@
 // The live table as bytes in a checkpoint of the journal, and back.
 #include <algorithm>
 
-#include "requests/live_entry.h"
+#include "requests/live_table.h"
 
 namespace gantry::requests {
 namespace {
 
-constexpr uint8_t checkpoint_format = 2;
+constexpr uint8_t checkpoint_format = 3;
+constexpr uint8_t format_without_order = 2;
 constexpr uint8_t format_without_keys = 1;
 
 void put_location(Encoder& out, const journal::Location& location) {
@@ -104,6 +105,10 @@ std::string LiveTable::checkpoint() {
     put_state(out, entry->state);
     out.bytes(entry->key);
     if (!entry->key.empty()) out.digest(entry->fingerprint);
+    out.bytes(*entry->caller);
+    out.bytes(entry->order_key);
+    out.u8(entry->priority);
+    put_time(out, entry->deadline);
   }
   return bytes;
 }
@@ -113,7 +118,7 @@ Result<void> LiveTable::restore(std::string_view bytes) {
   std::lock_guard lock(mutex_);
   Decoder in(bytes);
   const uint8_t format = in.u8();
-  if (format != checkpoint_format && format != format_without_keys)
+  if (format < format_without_keys || format > checkpoint_format)
     return fail(Code::data_loss, "the checkpoint of requests has another format");
   uint64_t count = in.varint();
   for (uint64_t i = 0; i < count && in.ok(); ++i) {
@@ -135,18 +140,28 @@ Result<void> LiveTable::restore(std::string_view bytes) {
     entry->request_blob = get_blob(in);
     entry->answer_blob = get_blob(in);
     entry->state = get_state(in);
-    if (format == checkpoint_format) entry->key = in.bytes();
+    if (format >= format_without_order) entry->key = in.bytes();
     if (!entry->key.empty()) entry->fingerprint = in.digest();
+    entry->caller = intern(format == checkpoint_format ? in.bytes() : std::string_view());
+    if (format == checkpoint_format) {
+      entry->order_key = in.bytes();
+      entry->priority = in.u8();
+      entry->deadline = get_time(in);
+    }
     if (!in.ok()) break;
-    if (entry->state.status == Status::pending) enqueue(*entry);
-    if (entry->state.status == Status::processing) ++queue_of(entry->agent_id).processing;
+    if (entry->state.status == Status::processing) {
+      ++queue_of(*entry).processing;
+      queue_of(*entry).begin(*entry);
+    }
     if (entry->final_seq != 0) ended_.emplace_back(entry->final_seq, entry->accept_seq);
-    by_id_.emplace(entry->id, entry.get());
-    index_key(*entry);
+    index(*entry);
     by_seq_.emplace_hint(by_seq_.end(), entry->accept_seq, std::move(entry));
   }
   if (!in.ok() || by_seq_.size() != count || !in.at_end())
     return fail(Code::data_loss, "the checkpoint of requests is damaged");
+  // Whoever is under way has the turn of its order key: the others come behind it.
+  for (const auto& [seq, entry] : by_seq_)
+    if (entry->state.status == Status::pending) queue_of(*entry).put(*entry);
   std::sort(ended_.begin(), ended_.end());
   return {};
 }

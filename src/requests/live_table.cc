@@ -1,6 +1,6 @@
 #include <algorithm>
 
-#include "requests/live_entry.h"
+#include "requests/live_table.h"
 
 namespace gantry::requests {
 namespace {
@@ -41,16 +41,17 @@ void LiveTable::apply_locked(const journal::Record& record, std::optional<AgentK
   if (record.kind == attempt_started) {
     auto attempt = decode_attempt(record.payload);
     if (!attempt || entry->state.status != Status::pending) return;
-    dequeue(*entry);
+    AgentQueue& queue = queue_of(*entry);
+    queue.take(*entry);
     if (apply_attempt(entry->state, *attempt, record.time))
-      ++queue_of(entry->agent_id).processing;
+      ++queue.processing;
     else
-      enqueue(*entry);
+      queue.put(*entry);
   } else if (record.kind == attempt_ended) {
     auto ended = decode_attempt_ended(record.payload);
     if (!ended || !apply_attempt_ended(entry->state, *ended, record.time)) return;
-    --queue_of(entry->agent_id).processing;
-    enqueue(*entry);
+    --queue_of(*entry).processing;
+    queue_of(*entry).put(*entry);
     queued = key_of(*entry);
   } else if (is_end(record.kind)) {
     finish(*entry, record);
@@ -65,6 +66,7 @@ void LiveTable::accept(const journal::Record& record, std::optional<AgentKey>& q
   entry->scope = intern(record.scope);
   entry->agent_id = accepted->agent_id;
   entry->agent = intern(accepted->agent);
+  entry->caller = intern(accepted->principal);
   entry->method = accepted->method;
   entry->target = accepted->target;
   entry->replay_of = accepted->replay_of;
@@ -72,18 +74,23 @@ void LiveTable::accept(const journal::Record& record, std::optional<AgentKey>& q
   entry->accept_seq = record.seq;
   entry->accepted_at = record.location;
   entry->request_blob = accepted->blob;
-  entry->key = accepted->conditions.key;
-  entry->fingerprint = accepted->conditions.fingerprint;
-  entry->state.not_before = accepted->conditions.not_before;
+  const Conditions& conditions = accepted->conditions;
+  entry->key = conditions.key;
+  entry->fingerprint = conditions.fingerprint;
+  entry->order_key = conditions.order_key;
+  entry->priority = conditions.priority;
+  entry->deadline = conditions.deadline;
+  entry->state.not_before = conditions.not_before;
+  AgentQueue& queue = queue_of(*entry);
   if (accepted->first_instance) {
     apply_attempt(entry->state, {.number = 1, .instance = *accepted->first_instance}, record.time);
-    ++queue_of(entry->agent_id).processing;
+    ++queue.processing;
+    queue.begin(*entry);
   } else {
-    enqueue(*entry);
+    queue.put(*entry);
     queued = key_of(*entry);
   }
-  by_id_.emplace(entry->id, entry.get());
-  index_key(*entry);
+  index(*entry);
   by_seq_.emplace_hint(by_seq_.end(), record.seq, std::move(entry));
 }
 
@@ -91,8 +98,8 @@ void LiveTable::restart_all(Time at) {
   for (auto& [seq, entry] : by_seq_) {
     if (entry->state.status != Status::processing) continue;
     apply_restart(entry->state, at);
-    --queue_of(entry->agent_id).processing;
-    enqueue(*entry);
+    --queue_of(*entry).processing;
+    queue_of(*entry).put(*entry);
   }
 }
 
@@ -112,40 +119,19 @@ void LiveTable::finish(Entry& entry, const journal::Record& record) {
     fits = failed && apply(entry.state, *failed, record.time);
   }
   if (!fits) return;
-  dequeue(entry);
-  if (was_processing) --queue_of(entry.agent_id).processing;
+  AgentQueue& queue = queue_of(entry);
+  queue.take(entry);
+  if (was_processing) --queue.processing;
+  queue.finish(entry);
+  if (entry.deadline != Time{}) deadlines_.erase(&entry);
   entry.final_seq = record.seq;
   ended_.emplace_back(record.seq, entry.accept_seq);
 }
 
-void LiveTable::enqueue(Entry& entry) {
-  if (entry.place == Place::queued) return;
-  Queue& queue = queue_of(entry.agent_id);
-  if (entry.place == Place::claimed) --queue.claimed;
-  entry.place = Place::queued;
-  if (entry.is_scheduled())
-    ++queue.scheduled;
-  else
-    queue.by_order.insert(entry.accept_seq);
-  if (entry.state.not_before != Time{}) queue.by_time.emplace(entry.state.not_before, entry.accept_seq);
-}
-
-// Those whose time has come take their place among the others: the one of their acceptance.
-void LiveTable::promote(Queue& queue, Time now) {
-  while (queue.scheduled > 0) {
-    auto due = std::ranges::find_if(
-        queue.by_time, [&](const auto& item) { return item.first > now || by_seq_.at(item.second)->is_scheduled(); });
-    if (due == queue.by_time.end() || due->first > now) return;
-    Entry& entry = *by_seq_.at(due->second);
-    queue.by_time.erase(due);
-    entry.state.not_before = Time{};
-    queue.by_order.insert(entry.accept_seq);
-    --queue.scheduled;
-  }
-}
-
-void LiveTable::index_key(Entry& entry) {
+void LiveTable::index(Entry& entry) {
+  by_id_.emplace(entry.id, &entry);
   if (!entry.key.empty()) by_key_.insert_or_assign(KeyName{*entry.scope, entry.agent_id, entry.key}, &entry);
+  if (entry.deadline != Time{} && !entry.state.finished()) deadlines_.insert(&entry);
 }
 
 void LiveTable::forget(Entry& entry) {
@@ -157,45 +143,33 @@ void LiveTable::forget(Entry& entry) {
   by_seq_.erase(entry.accept_seq);
 }
 
-void LiveTable::dequeue(Entry& entry) {
-  Queue& queue = queue_of(entry.agent_id);
-  if (entry.place == Place::queued) {
-    if (queue.by_order.erase(entry.accept_seq) == 0) --queue.scheduled;
-    queue.by_time.erase({entry.state.not_before, entry.accept_seq});
-  } else if (entry.place == Place::claimed) {
-    --queue.claimed;
-  }
-  entry.place = Place::none;
-}
-
 LiveTable::Entry* LiveTable::entry_of(const IdBytes& id) {
   auto found = by_id_.find(RequestId(id));
   return found == by_id_.end() ? nullptr : found->second;
 }
 
-// The first request that may go out now. In relaxed order those that wait for their time are passed over; they are
-// few (each one is a request that failed before), so the walk is short.
-const LiveTable::Entry* LiveTable::head(const Queue& queue, Time now, Order order) const {
-  for (uint64_t seq : queue.by_order) {
-    const Entry& entry = *by_seq_.at(seq);
-    if (entry.state.not_before <= now) return &entry;
-    if (order == Order::strict) return nullptr;
-  }
-  return nullptr;
+bool LiveTable::admit(const AgentId& agent, std::string_view caller, size_t most, Time now) {
+  std::lock_guard lock(mutex_);
+  return queues_[agent].admit(intern(caller), most, now);
+}
+
+void LiveTable::arrived(const AgentId& agent) {
+  std::lock_guard lock(mutex_);
+  queues_[agent].arrived();
 }
 
 std::optional<Due> LiveTable::claim_due(const AgentId& agent, Time now, Order order) {
   std::lock_guard lock(mutex_);
   auto found = queues_.find(agent);
   if (found == queues_.end()) return std::nullopt;
-  promote(found->second, now);
-  const Entry* next = head(found->second, now, order);
-  if (!next) return std::nullopt;
-  Entry& entry = *by_seq_.at(next->accept_seq);
-  dequeue(entry);
-  entry.place = Place::claimed;
-  ++found->second.claimed;
-  return Due{.id = entry.id, .attempts = entry.state.attempts, .failures = entry.state.failures};
+  const Entry* entry = found->second.claim(now, order);
+  if (!entry) return std::nullopt;
+  const auto refusals = std::ranges::count(entry->state.log, Outcome::refused, &Attempt::outcome);
+  return Due{.id = entry->id,
+             .attempts = entry->state.attempts,
+             .failures = entry->state.failures,
+             .refusals = static_cast<uint32_t>(refusals),
+             .deadline = entry->deadline};
 }
 
 void LiveTable::unclaim(const RequestId& id, Time not_before) {
@@ -205,7 +179,7 @@ void LiveTable::unclaim(const RequestId& id, Time not_before) {
     Entry* entry = entry_of(id.bytes());
     if (!entry || entry->place != Place::claimed || entry->state.status != Status::pending) return;
     entry->state.not_before = not_before;
-    enqueue(*entry);
+    queue_of(*entry).put(*entry);
     queued = key_of(*entry);
   }
   tell(*queued);
@@ -214,25 +188,39 @@ void LiveTable::unclaim(const RequestId& id, Time not_before) {
 std::optional<Time> LiveTable::next_due(const AgentId& agent, Time now, Order order) {
   std::lock_guard lock(mutex_);
   auto found = queues_.find(agent);
-  if (found == queues_.end() || found->second.waiting() == 0) return std::nullopt;
-  Queue& queue = found->second;
-  promote(queue, now);
-  const size_t timed = queue.by_time.size() - queue.scheduled;  // of those in by_order
-  if (order == Order::relaxed && timed < queue.by_order.size()) return Time{};
-  std::optional<Time> next;
-  if (!queue.by_time.empty() && (order == Order::relaxed || queue.scheduled > 0)) next = queue.by_time.begin()->first;
-  if (order == Order::strict && !queue.by_order.empty()) {
-    const Time head = by_seq_.at(*queue.by_order.begin())->state.not_before;
-    // An earlier time in `by_time` may be that of a retry further back, which is looked at in vain and no more.
-    next = next && *next > now ? std::min(*next, head) : head;
+  return found == queues_.end() ? std::nullopt : found->second.next_due(now, order);
+}
+
+void LiveTable::forget_backoff(const AgentId& agent) {
+  std::lock_guard lock(mutex_);
+  auto found = queues_.find(agent);
+  if (found != queues_.end()) found->second.forget_backoff();
+}
+
+std::vector<Overdue> LiveTable::take_overdue(Time now, size_t limit) {
+  std::lock_guard lock(mutex_);
+  std::vector<Overdue> late;
+  for (Entry* entry : deadlines_) {
+    if (entry->deadline > now || late.size() == limit) break;
+    if (!entry->waits()) continue;
+    queue_of(*entry).claim(*entry);
+    late.push_back({.id = entry->id, .agent = key_of(*entry), .attempts = entry->state.attempts});
   }
-  return next;
+  return late;
+}
+
+std::optional<Time> LiveTable::next_deadline() const {
+  std::lock_guard lock(mutex_);
+  // Those under way end by themselves: their attempt knows the deadline.
+  for (const Entry* entry : deadlines_)
+    if (entry->waits()) return entry->deadline;
+  return std::nullopt;
 }
 
 bool LiveTable::has_waiting(const AgentId& agent) const {
   std::lock_guard lock(mutex_);
   auto found = queues_.find(agent);
-  return found != queues_.end() && !found->second.by_order.empty();
+  return found != queues_.end() && found->second.has_waiting();
 }
 
 size_t LiveTable::waiting(const AgentId& agent) const {
@@ -245,9 +233,7 @@ std::vector<AgentKey> LiveTable::waiting_agents() const {
   std::lock_guard lock(mutex_);
   std::vector<AgentKey> agents;
   for (const auto& [agent, queue] : queues_)
-    if (queue.waiting() > 0)
-      agents.push_back(
-          key_of(*by_seq_.at(queue.by_order.empty() ? queue.by_time.begin()->second : *queue.by_order.begin())));
+    if (queue.waiting() > 0) agents.push_back(key_of(queue.any()));
   return agents;
 }
 
@@ -265,6 +251,9 @@ RequestView LiveTable::view_of(const Entry& entry) const {
   view.target = entry.target;
   view.replay_of = entry.replay_of;
   view.key = entry.key;
+  view.order_key = entry.order_key;
+  view.priority = entry.priority;
+  view.deadline = entry.deadline;
   view.created_at = entry.created_at;
   view.accept_seq = entry.accept_seq;
   view.accepted_at = entry.accepted_at;
@@ -327,7 +316,7 @@ Counts LiveTable::counts() const {
   std::lock_guard lock(mutex_);
   Counts counts;
   for (const auto& [id, queue] : queues_) {
-    counts.pending += queue.waiting() + queue.claimed;
+    counts.pending += queue.waiting() + queue.claimed();
     counts.processing += queue.processing;
   }
   return counts;
@@ -337,7 +326,7 @@ Counts LiveTable::counts(const AgentId& agent) const {
   std::lock_guard lock(mutex_);
   auto found = queues_.find(agent);
   if (found == queues_.end()) return {};
-  return {.pending = found->second.waiting() + found->second.claimed, .processing = found->second.processing};
+  return {.pending = found->second.waiting() + found->second.claimed(), .processing = found->second.processing};
 }
 
 Task<bool> LiveTable::wait_finished(RequestId id, SteadyTime deadline) {
@@ -399,10 +388,11 @@ bool LiveTable::needs(uint64_t first_seq, uint64_t last_seq) {
 
 void LiveTable::reset() {
   std::lock_guard lock(mutex_);
+  deadlines_.clear();
+  queues_.clear();
   by_key_.clear();
   by_id_.clear();
   by_seq_.clear();
-  queues_.clear();
   ended_.clear();
 }
 
@@ -411,9 +401,9 @@ const Scope* LiveTable::intern(const Scope& scope) {
   return found != scopes_.end() ? &*found : &*scopes_.insert(scope).first;
 }
 
-const std::string* LiveTable::intern(std::string_view agent) {
-  auto found = agents_.find(agent);
-  return found != agents_.end() ? &*found : &*agents_.emplace(agent).first;
+const std::string* LiveTable::intern(std::string_view name) {
+  auto found = names_.find(name);
+  return found != names_.end() ? &*found : &*names_.emplace(name).first;
 }
 
 }  // namespace gantry::requests

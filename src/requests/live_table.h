@@ -10,6 +10,7 @@
 #include <set>
 #include <unordered_map>
 
+#include "requests/agent_queue.h"
 #include "requests/requests.h"
 
 namespace gantry::requests {
@@ -28,12 +29,22 @@ class LiveTable final : public journal::Fold {
   void reset() override;
   bool needs(uint64_t first_seq, uint64_t last_seq) override;
 
+  /// False if the queue of the agent is full, or a caller that has less than its share waits for the place.
+  /// Else a place is kept for it until `arrived`.
+  bool admit(const AgentId& agent, std::string_view caller, size_t most, Time now);
+  void arrived(const AgentId& agent);
   std::optional<Due> claim_due(const AgentId& agent, Time now, Order order);
   void unclaim(const RequestId& id, Time not_before);
   std::optional<Time> next_due(const AgentId& agent, Time now, Order order);
   bool has_waiting(const AgentId& agent) const;
   size_t waiting(const AgentId& agent) const;
   std::vector<AgentKey> waiting_agents() const;
+  /// Requests that failed with their instance are due at once: another one is ready.
+  void forget_backoff(const AgentId& agent);
+  /// Requests that wait and whose deadline has passed, at most `limit`, claimed.
+  std::vector<Overdue> take_overdue(Time now, size_t limit);
+  /// The earliest deadline of those that are not finished.
+  std::optional<Time> next_deadline() const;
 
   std::optional<RequestView> find(const RequestId& id) const;
   std::optional<Status> status(const RequestId& id) const;
@@ -64,46 +75,37 @@ class LiveTable final : public journal::Fold {
   size_t size() const;
 
  private:
-  struct Entry;
-  // What an agent's requests wait in. `by_time` holds those whose next attempt lies ahead; of these, the scheduled ones
-  // come into `by_order` when their time has come.
-  struct Queue {
-    std::set<uint64_t> by_order;
-    std::set<std::pair<Time, uint64_t>> by_time;
-    uint64_t scheduled = 0;
-    uint64_t processing = 0;
-    uint64_t claimed = 0;
-
-    size_t waiting() const { return by_order.size() + scheduled; }
+  using Entry = LiveEntry;
+  struct ByDeadline {
+    bool operator()(const Entry* a, const Entry* b) const {
+      return a->deadline != b->deadline ? a->deadline < b->deadline : a->accept_seq < b->accept_seq;
+    }
   };
 
   void apply_locked(const journal::Record& record, std::optional<AgentKey>& queued);
   void accept(const journal::Record& record, std::optional<AgentKey>& queued);
   void restart_all(Time at);
   void finish(Entry& entry, const journal::Record& record);
-  void enqueue(Entry& entry);
-  void dequeue(Entry& entry);
-  void promote(Queue& queue, Time now);
-  void index_key(Entry& entry);
+  void index(Entry& entry);
   void forget(Entry& entry);
   Entry* entry_of(const IdBytes& id);
   void tell(const AgentKey& agent) const;
-  const Entry* head(const Queue& queue, Time now, Order order) const;
   RequestView view_of(const Entry& entry) const;
   AgentKey key_of(const Entry& entry) const;
   const Scope* intern(const Scope& scope);
-  const std::string* intern(std::string_view agent);
-  Queue& queue_of(const AgentId& agent) { return queues_[agent]; }
+  const std::string* intern(std::string_view name);
+  AgentQueue& queue_of(const Entry& entry) { return queues_[entry.agent_id]; }
 
   mutable std::mutex mutex_;
   std::vector<QueueListener*> listeners_;  ///< complete before records are applied
   std::map<uint64_t, std::unique_ptr<Entry>> by_seq_;
   std::unordered_map<RequestId, Entry*> by_id_;
   std::map<KeyName, Entry*> by_key_;
-  std::unordered_map<AgentId, Queue> queues_;
+  std::unordered_map<AgentId, AgentQueue> queues_;
+  std::set<Entry*, ByDeadline> deadlines_;
   std::deque<std::pair<uint64_t, uint64_t>> ended_;  ///< (final seq, accept seq), in log order
   std::set<Scope> scopes_;
-  std::set<std::string, std::less<>> agents_;
+  std::set<std::string, std::less<>> names_;  ///< of agents and callers
   std::unordered_map<RequestId, std::shared_ptr<Notifier>> watchers_;
 };
 

@@ -1,10 +1,26 @@
 #include "requests/request_state.h"
 
+#include <algorithm>
+
 namespace gantry::requests {
 namespace {
 
 bool uses_up_an_attempt(Outcome outcome) {
-  return outcome == Outcome::died || outcome == Outcome::refused || outcome == Outcome::timeout;
+  return outcome == Outcome::died || outcome == Outcome::timeout || outcome == Outcome::answered;
+}
+
+// Whether the policy repeats an attempt that ended so.
+bool repeats(const core::RetryOn& on, Outcome outcome) {
+  switch (outcome) {
+    case Outcome::refused:
+      return on.connect;
+    case Outcome::timeout:
+      return on.timeout;
+    case Outcome::died:
+      return on.died;
+    default:
+      return true;
+  }
 }
 
 void end_attempt(RequestState& state, Outcome outcome, std::string_view detail, Time at) {
@@ -92,10 +108,19 @@ void apply_restart(RequestState& state, Time at) {
   state.not_before = Time{};
 }
 
-Verdict judge(Outcome outcome, uint32_t failures, Time now, const RetryPolicy& policy, Random& random) {
-  if (!uses_up_an_attempt(outcome)) return {.next_attempt_at = now};
-  if (failures + 1 >= policy.max) return {.dead = true};
-  return {.next_attempt_at = now + policy.backoff.delay(failures + 1, random)};
+Verdict judge(const Failure& failure, Time now, const RetryPolicy& policy, Random& random) {
+  const bool counts = uses_up_an_attempt(failure.outcome);
+  const bool refused = failure.outcome == Outcome::refused;
+  const bool has_deadline = failure.deadline != Time{};
+  if (has_deadline && now >= failure.deadline) return {.dead = true, .why = "the deadline has passed"};
+  if (!counts && !refused) return {.next_attempt_at = now};
+  if (!repeats(policy.on, failure.outcome)) return {.dead = true, .why = "the policy does not repeat this"};
+  if (counts && failure.failures + 1 >= policy.max) return {.dead = true, .why = "the attempts are used up"};
+  Time next = now + policy.backoff.delay(failure.failures + failure.refusals + 1, random);
+  if (failure.retry_after) next = std::max(next, now + std::min(*failure.retry_after, longest_retry_after));
+  if (has_deadline && next >= failure.deadline)
+    return {.dead = true, .why = "the next attempt would come after the deadline"};
+  return {.next_attempt_at = next};
 }
 
 }  // namespace gantry::requests

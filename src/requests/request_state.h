@@ -59,18 +59,27 @@ bool apply_cancelled(RequestState& state, const FailedRecord& record, Time at);
 /// The server went away while the request was processing: it is pending again and no attempt is used up.
 void apply_restart(RequestState& state, Time at);
 
-/// How often and how fast a request is tried again (`persistence.retry`).
-struct RetryPolicy {
-  uint32_t max = 5;  ///< attempts that may fail before it becomes a dead letter; at least 1
-  Backoff backoff;
+/// How often and how fast a request is tried again.
+using RetryPolicy = core::Retry;
+
+/// An attempt that ended without an answer.
+struct Failure {
+  Outcome outcome = Outcome::interrupted;
+  uint32_t failures = 0;  ///< before this one, that used up an attempt
+  uint32_t refusals = 0;  ///< before this one, of connections: they make the delay longer and use up nothing
+  std::optional<Duration> retry_after = {};  ///< what the program asked for
+  Time deadline{};                           ///< of the request; the epoch for none
 };
 
-/// What follows an attempt that ended with `outcome`.
+/// What follows.
 struct Verdict {
   bool dead = false;
-  Time next_attempt_at;  ///< if not dead
+  Time next_attempt_at;      ///< if not dead
+  std::string_view why = {};  ///< if dead: what ended it
 };
-/// `failures` counts those before this one. An interrupted attempt goes out again at once.
-Verdict judge(Outcome outcome, uint32_t failures, Time now, const RetryPolicy& policy, Random& random);
+/// The longest `Retry-After` that is honoured.
+inline constexpr Duration longest_retry_after = std::chrono::hours(24);
+/// An attempt that was interrupted or cancelled goes out again at once.
+Verdict judge(const Failure& failure, Time now, const RetryPolicy& policy, Random& random);
 
 }  // namespace gantry::requests

@@ -64,22 +64,65 @@ TEST(RequestState, KeepsABoundedLog) {
   EXPECT_EQ(state.log.back().number, 100u);
 }
 
-TEST(Judge, GivesUpAfterMaxFailuresAndNeverForInterruptions) {
+Verdict judge_after(Outcome outcome, uint32_t failures, const RetryPolicy& policy, Failure rest = {}) {
   SeededRandom random(7);
-  RetryPolicy policy{.max = 3, .backoff = {}};
-  EXPECT_FALSE(judge(Outcome::died, 0, noon, policy, random).dead);
-  EXPECT_FALSE(judge(Outcome::refused, 1, noon, policy, random).dead);
-  EXPECT_TRUE(judge(Outcome::timeout, 2, noon, policy, random).dead);
-  EXPECT_FALSE(judge(Outcome::interrupted, 1000, noon, policy, random).dead);
+  rest.outcome = outcome;
+  rest.failures = failures;
+  return judge(rest, noon, policy, random);
+}
+
+RetryPolicy every_two_seconds(uint32_t max) {
+  return {.max = max, .backoff = {Backoff::Policy::fixed, std::chrono::seconds(2), std::chrono::seconds(2)}};
+}
+
+TEST(Judge, GivesUpAfterMaxFailuresAndNeverForInterruptions) {
+  const RetryPolicy policy{.max = 3};
+  EXPECT_FALSE(judge_after(Outcome::died, 0, policy).dead);
+  EXPECT_FALSE(judge_after(Outcome::answered, 1, policy).dead);
+  EXPECT_TRUE(judge_after(Outcome::timeout, 2, policy).dead);
+  EXPECT_FALSE(judge_after(Outcome::interrupted, 1000, policy).dead);
+}
+
+TEST(Judge, AConnectionThatNobodyTookUsesUpNoAttempt) {
+  const RetryPolicy policy{.max = 1, .backoff = {.jitter = Backoff::Jitter::equal}};
+  Verdict verdict = judge_after(Outcome::refused, 0, policy, {.refusals = 3});
+  EXPECT_FALSE(verdict.dead);
+  EXPECT_GE(verdict.next_attempt_at, noon + std::chrono::seconds(4)) << "it waits longer each time";
+}
+
+TEST(Judge, RepeatsOnlyWhatThePolicyLists) {
+  RetryPolicy policy{.max = 9};
+  policy.on = {.connect = false, .timeout = true, .died = false};
+  EXPECT_TRUE(judge_after(Outcome::died, 0, policy).dead);
+  EXPECT_TRUE(judge_after(Outcome::refused, 0, policy).dead);
+  EXPECT_FALSE(judge_after(Outcome::timeout, 0, policy).dead);
+  EXPECT_FALSE(judge_after(Outcome::interrupted, 0, policy).dead) << "a restart is nobody's failure";
 }
 
 TEST(Judge, WaitsByThePolicyAndNotAtAllAfterAnInterruption) {
-  SeededRandom random(7);
-  RetryPolicy policy{.max = 9, .backoff = {Backoff::Policy::fixed, std::chrono::seconds(2), std::chrono::seconds(2)}};
-  Verdict died = judge(Outcome::died, 0, noon, policy, random);
+  Verdict died = judge_after(Outcome::died, 0, every_two_seconds(9));
   EXPECT_GE(died.next_attempt_at, noon + std::chrono::seconds(1));
   EXPECT_LE(died.next_attempt_at, noon + std::chrono::seconds(2));
-  EXPECT_EQ(judge(Outcome::interrupted, 3, noon, policy, random).next_attempt_at, noon);
+  EXPECT_EQ(judge_after(Outcome::interrupted, 3, every_two_seconds(9)).next_attempt_at, noon);
+}
+
+TEST(Judge, WaitsAsLongAsTheProgramAsksWithinReason) {
+  const auto after = [](Duration asked) {
+    return judge_after(Outcome::answered, 0, every_two_seconds(9), {.retry_after = asked}).next_attempt_at - noon;
+  };
+  EXPECT_EQ(after(std::chrono::seconds(30)), std::chrono::seconds(30));
+  EXPECT_LE(after(std::chrono::seconds(0)), std::chrono::seconds(2));
+  EXPECT_EQ(after(std::chrono::hours(1000)), longest_retry_after);
+}
+
+TEST(Judge, GivesUpWhenTheNextAttemptWouldComeAfterTheDeadline) {
+  const auto with = [](Duration left, Outcome outcome) {
+    return judge_after(outcome, 0, every_two_seconds(9), {.deadline = noon + left});
+  };
+  EXPECT_FALSE(with(std::chrono::seconds(3), Outcome::died).dead);
+  EXPECT_TRUE(with(std::chrono::seconds(1), Outcome::died).dead);
+  EXPECT_FALSE(with(std::chrono::seconds(1), Outcome::interrupted).dead);
+  EXPECT_TRUE(with(std::chrono::seconds(0), Outcome::interrupted).dead);
 }
 
 // Millions of random histories against what must always hold.
@@ -96,7 +139,7 @@ TEST(RequestState, HoldsItsInvariantsInRandomHistories) {
           changed = apply_attempt(state, {.number = number, .instance = instance(1)}, noon);
           break;
         case 1:
-          changed = apply_attempt_ended(state, {.number = number, .outcome = static_cast<Outcome>(2 + random.below(4))},
+          changed = apply_attempt_ended(state, {.number = number, .outcome = static_cast<Outcome>(2 + random.below(6))},
                                         noon);
           break;
         case 2:

@@ -42,14 +42,21 @@ Task<Result<void>> Requests::start() {
 }
 
 Task<Result<void>> Requests::accept(Acceptance acceptance) {
-  if (!acceptance.record.first_instance && live_->waiting(acceptance.record.agent_id) >= options_.pending_limit)
-    co_return fail(ErrorId::GR0402, "{} requests for agent '{}' wait already", options_.pending_limit,
-                   acceptance.record.agent);
+  const AgentId agent = acceptance.record.agent_id;
+  const bool waits = !acceptance.record.first_instance;
+  if (waits) {
+    const AcceptedRecord& record = acceptance.record;
+    const size_t most = acceptance.queue_limit == 0 ? options_.pending_limit
+                                                    : std::min(acceptance.queue_limit, options_.pending_limit);
+    if (!live_->admit(record.agent_id, record.principal, most, parts_.clock.now()))
+      co_return fail(ErrorId::GR0402, "{} requests may wait for agent '{}'", most, record.agent);
+  }
   std::string head;
   head.reserve(512);
   encode(acceptance.record, head);
   auto done = co_await append(request_accepted, acceptance.id, std::move(acceptance.scope), std::move(head),
                               std::move(acceptance.inline_body), journal::Priority::accept);
+  if (waits) live_->arrived(agent);
   if (!done) co_return std::unexpected(std::move(done).error().wrap("journal the request"));
   co_return Result<void>{};
 }
@@ -142,6 +149,9 @@ std::optional<Time> Requests::next_due(const AgentId& agent, Order order) {
   return live_->next_due(agent, parts_.clock.now(), order);
 }
 bool Requests::has_waiting(const AgentId& agent) const { return live_->has_waiting(agent); }
+void Requests::forget_backoff(const AgentId& agent) { live_->forget_backoff(agent); }
+std::vector<Overdue> Requests::take_overdue(Time now, size_t limit) { return live_->take_overdue(now, limit); }
+std::optional<Time> Requests::next_deadline() const { return live_->next_deadline(); }
 std::vector<AgentKey> Requests::waiting_agents() const { return live_->waiting_agents(); }
 
 Task<Result<RequestView>> Requests::get(Scope scope, RequestId id) {

@@ -98,7 +98,7 @@ class Requests {
 
   // ---- The life of a request. Each returns when it is durable.
 
-  /// `exhausted` if the agent's queue is full; `unavailable` if the journal cannot write: then the request must not
+  /// `exhausted` if the agent's queue is full, or the caller has its fair share of it; `unavailable` if the journal cannot write: then the request must not
   /// be forwarded.
   Task<Result<void>> accept(Acceptance acceptance);
   /// Begins delivery number `number` of a claimed request.
@@ -135,6 +135,12 @@ class Requests {
   std::optional<Time> next_due(const AgentId& agent, Order order);
   /// True if a request of the agent waits, claimed ones not counted: a new one must line up behind it.
   bool has_waiting(const AgentId& agent) const;
+  /// An instance became ready: what waits because another one failed goes out at once.
+  void forget_backoff(const AgentId& agent);
+  /// Requests that wait although their deadline has passed, at most `limit`, claimed: they are
+  /// to be buried, or unclaimed.
+  std::vector<Overdue> take_overdue(Time now, size_t limit);
+  std::optional<Time> next_deadline() const;
   /// Agents with waiting requests.
   std::vector<AgentKey> waiting_agents() const;
 

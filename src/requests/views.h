@@ -22,7 +22,10 @@ struct RequestView {
   std::string method;
   std::string target;
   std::optional<RequestId> replay_of;
-  std::string key;  ///< the Idempotency-Key; empty for none
+  std::string key;        ///< the Idempotency-Key; empty for none
+  std::string order_key;  ///< empty for none; only while it is unfinished, as the next two
+  uint8_t priority = usual_priority;
+  Time deadline;  ///< the epoch for none
   Time created_at;
   uint64_t accept_seq = 0;
   uint64_t final_seq = 0;                     ///< of the record that ended it; 0 while it is unfinished
@@ -59,6 +62,8 @@ struct KeyClaim {
 
 /// The `accept` of a request whose head is encoded already.
 struct Acceptance {
+  /// Of its agent: more waiting requests are refused. 0 for the server's own bound.
+  size_t queue_limit = 0;
   RequestId id;
   Scope scope;
   AcceptedRecord record;
@@ -105,6 +110,8 @@ struct Due {
   RequestId id;
   uint32_t attempts = 0;  ///< begun so far
   uint32_t failures = 0;
+  uint32_t refusals = 0;  ///< connections that nobody took
+  Time deadline{};        ///< the epoch for none
 };
 
 /// An agent as its queue knows it.
@@ -112,6 +119,13 @@ struct AgentKey {
   AgentId id;
   Scope scope;
   std::string name;
+};
+
+/// A request that waits although its deadline has passed.
+struct Overdue {
+  RequestId id;
+  AgentKey agent;
+  uint32_t attempts = 0;
 };
 
 /// False for a queue whose receiver is no agent (`webhook:NAME`): names of agents have no colon.

@@ -8,6 +8,8 @@ namespace {
 constexpr uint8_t format = 1;
 // An accepted request with conditions: format 1 and, behind the body's place, the conditions.
 constexpr uint8_t format_with_conditions = 2;
+// With conditions that format 2 does not know.
+constexpr uint8_t format_with_more_conditions = 3;
 // A record holds at most this many fields; the ingress allows far fewer.
 constexpr uint64_t fields_limit = 10'000;
 
@@ -40,30 +42,6 @@ bool body_fits(const Body& body) {
   return body.blob.has_value() || !body.complete || body.inline_bytes.size() == body.size;
 }
 
-enum Condition : uint8_t { with_key = 1, with_not_before = 2 };
-
-void put_conditions(Encoder& encoder, const Conditions& conditions) {
-  uint8_t which = conditions.key.empty() ? 0 : with_key;
-  if (conditions.not_before != Time{}) which |= with_not_before;
-  encoder.u8(which);
-  if (which & with_key) {
-    encoder.bytes(conditions.key);
-    encoder.digest(conditions.fingerprint);
-  }
-  if (which & with_not_before) encoder.fixed64(static_cast<uint64_t>(conditions.not_before.time_since_epoch().count()));
-}
-
-Conditions get_conditions(Decoder& decoder) {
-  Conditions conditions;
-  const uint8_t which = decoder.u8();
-  if (which & with_key) {
-    conditions.key = decoder.bytes();
-    conditions.fingerprint = decoder.digest();
-  }
-  if (which & with_not_before) conditions.not_before = Time(Duration(static_cast<int64_t>(decoder.fixed64())));
-  return conditions;
-}
-
 struct AcceptedStart {
   AcceptedSummary summary;
   Body body;
@@ -72,9 +50,9 @@ struct AcceptedStart {
 AcceptedStart get_accepted_start(Decoder& decoder) {
   AcceptedStart start;
   const uint8_t found = decoder.u8();
-  if (found != format && found != format_with_conditions) {
+  if (found < format || found > format_with_more_conditions) {
     decoder = Decoder({});
-    decoder.u8();  // marks it as damaged
+    decoder.refuse();
     return start;
   }
   uint8_t flags = decoder.u8();
@@ -87,7 +65,10 @@ AcceptedStart get_accepted_start(Decoder& decoder) {
   start.summary.target = decoder.bytes();
   start.body = get_body(decoder, flags);
   start.summary.blob = start.body.blob;
-  if (found == format_with_conditions) start.summary.conditions = get_conditions(decoder);
+  if (found == format_with_conditions)
+    start.summary.conditions = decode_conditions(decoder, ConditionsFormat::two);
+  else if (found == format_with_more_conditions)
+    start.summary.conditions = decode_conditions(decoder, ConditionsFormat::three);
   return start;
 }
 
@@ -100,7 +81,7 @@ CompletedStart get_completed_start(Decoder& decoder) {
   CompletedStart start;
   if (decoder.u8() != format) {
     decoder = Decoder({});
-    decoder.u8();
+    decoder.refuse();
     return start;
   }
   uint8_t flags = decoder.u8();
@@ -129,6 +110,8 @@ std::string_view to_string(Outcome outcome) {
       return "interrupted";
     case Outcome::cancelled:
       return "cancelled";
+    case Outcome::answered:
+      return "answered";
   }
   return "unknown";
 }
@@ -225,7 +208,9 @@ FieldList Decoder::fields() {
 
 void encode(const AcceptedRecord& record, std::string& out) {
   Encoder encoder(out);
-  encoder.u8(record.conditions.empty() ? format : format_with_conditions);
+  encoder.u8(record.conditions.empty()         ? format
+             : record.conditions.is_format_2() ? format_with_conditions
+                                               : format_with_more_conditions);
   uint8_t flags = body_flags(record.body);
   if (record.replay_of) flags |= has_replay;
   if (record.first_instance) flags |= has_instance;
@@ -238,7 +223,7 @@ void encode(const AcceptedRecord& record, std::string& out) {
   encoder.bytes(record.method);
   encoder.bytes(record.target);
   put_body(encoder, record.body);
-  if (!record.conditions.empty()) put_conditions(encoder, record.conditions);
+  if (!record.conditions.empty()) encode(record.conditions, encoder);
   encoder.u8(static_cast<uint8_t>(record.framing));
   encoder.fields(record.headers);
   encoder.fields(record.trailers);
@@ -329,7 +314,7 @@ Result<AttemptEndedRecord> decode_attempt_ended(std::string_view payload) {
   record.outcome = static_cast<Outcome>(outcome);
   record.next_attempt_at = Time(Duration(static_cast<int64_t>(decoder.fixed64())));
   record.detail = decoder.bytes();
-  if (!known || !decoder.ok() || outcome > static_cast<uint8_t>(Outcome::interrupted))
+  if (!known || !decoder.ok() || outcome > static_cast<uint8_t>(Outcome::answered))
     return damaged("request.attempt_ended");
   return record;
 }
@@ -364,7 +349,7 @@ Result<FailedRecord> decode_failed(std::string_view payload) {
   uint8_t outcome = decoder.u8();
   record.outcome = static_cast<Outcome>(outcome);
   record.reason = decoder.bytes();
-  if (!known || !decoder.ok() || outcome > static_cast<uint8_t>(Outcome::cancelled)) return damaged("request.failed");
+  if (!known || !decoder.ok() || outcome > static_cast<uint8_t>(Outcome::answered)) return damaged("request.failed");
   return record;
 }
 

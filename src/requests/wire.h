@@ -1,4 +1,4 @@
-// The payloads of the request records in the journal: formats 1 and 2, little-endian, lengths as varints
+// The payloads of the request records in the journal: formats 1 to 3, little-endian, lengths as varints
 // (LEB128). docs/internals/request-records.md has the layout; a decoder never trusts its input.
 #pragma once
 
@@ -13,6 +13,7 @@
 #include "crypto/crypto.h"
 #include "journal/journal.h"
 #include "net/net.h"
+#include "requests/conditions.h"
 
 namespace gantry::requests {
 
@@ -31,8 +32,7 @@ struct Body {
   bool complete = true;
 };
 
-/// Why an attempt ended. `interrupted` (by a restart of the server, a stop, a rollout) never uses
-/// up an attempt; the others, but `completed`, do.
+/// Why an attempt ended. Only one that reached the program and failed uses up an attempt: `died`, `timeout`, `answered`.
 enum class Outcome : uint8_t {
   running = 0,
   completed = 1,
@@ -41,20 +41,9 @@ enum class Outcome : uint8_t {
   timeout = 4,
   interrupted = 5,
   cancelled = 6,  ///< somebody took the request back
+  answered = 7,   ///< with a status that the policy counts as a failure
 };
 std::string_view to_string(Outcome outcome);
-
-/// What the caller asked of a request beyond its delivery; most ask for nothing.
-struct Conditions {
-  /// The Idempotency-Key, as the caller wrote it between its quotes; empty for none.
-  std::string_view key = {};
-  /// Of method, target and body: tells another request under the same key. Only with a key.
-  crypto::Digest fingerprint{};
-  /// No delivery before this; the epoch for at once.
-  Time not_before;
-
-  bool empty() const { return key.empty() && not_before == Time{}; }
-};
 
 /// A request was taken over: after this record is durable it can no longer be lost.
 struct AcceptedRecord {
@@ -170,6 +159,8 @@ class Decoder {
   journal::BlobId digest();
   FieldList fields();
   std::string_view rest() { return std::exchange(in_, {}); }
+  /// The input is not what it should be.
+  void refuse() { ok_ = false; }
   bool ok() const { return ok_; }
   bool at_end() const { return in_.empty(); }
 
@@ -178,5 +169,11 @@ class Decoder {
   std::string_view in_;
   bool ok_ = true;
 };
+
+/// Conditions stand behind the body's place of an AcceptedRecord of format 2 or 3, which has more of them.
+enum class ConditionsFormat { two, three };
+void encode(const Conditions& conditions, Encoder& out);
+/// The texts point into the input.
+Conditions decode_conditions(Decoder& in, ConditionsFormat format);
 
 }  // namespace gantry::requests

@@ -1,8 +1,5 @@
 // One call to a receiver: what goes out, and what its answer means.
 #include <algorithm>
-#include <charconv>
-#include <locale>
-#include <sstream>
 
 #include "webhooks/deliverer.h"
 #include "webhooks/signature.h"
@@ -25,47 +22,27 @@ std::string excerpt_of(std::string_view body) {
 Answer failed(const Error& error) {
   auto outcome = error.code() == Code::cancelled ? requests::Outcome::interrupted
                  : error.code() == Code::timeout ? requests::Outcome::timeout
-                                                 : requests::Outcome::refused;
+                                                 : requests::Outcome::died;
   return {.outcome = outcome, .detail = error.reason()};
 }
 
 // Only 2xx means that it was taken; a redirect is not followed.
 void judge_status(Answer& answer, Time now) {
   if (answer.status / 100 == 2) return;
-  answer.outcome = requests::Outcome::refused;
+  answer.outcome = requests::Outcome::answered;
   answer.detail = fmt::format("the receiver answered {} {}", answer.status, net::reason_phrase(answer.status));
   if (answer.status / 100 == 3) answer.detail += "; redirects are not followed";
   if (std::string text = excerpt_of(answer.body); !text.empty()) answer.detail += ": " + text;
-  if (auto value = answer.headers.view().find("retry-after")) answer.retry_after = parse_retry_after(*value, now);
+  if (auto value = answer.headers.view().find("retry-after")) answer.retry_after = net::parse_retry_after(*value, now);
 }
 
 }  // namespace
 
-std::optional<Duration> parse_retry_after(std::string_view value, Time now) {
-  value = trim(value);
-  uint32_t seconds = 0;
-  auto [stop, error] = std::from_chars(value.data(), value.data() + value.size(), seconds);
-  if (error == std::errc() && stop == value.data() + value.size()) return std::chrono::seconds(seconds);
-  std::tm parts{};
-  std::istringstream in{std::string(value)};
-  in.imbue(std::locale::classic());
-  in >> std::get_time(&parts, "%a, %d %b %Y %H:%M:%S GMT");
-  if (in.fail()) return std::nullopt;
-  auto day = std::chrono::sys_days(std::chrono::year(parts.tm_year + 1900) / (static_cast<unsigned>(parts.tm_mon) + 1) /
-                                   static_cast<unsigned>(parts.tm_mday));
-  Time at = Time(day) + std::chrono::hours(parts.tm_hour) + std::chrono::minutes(parts.tm_min) +
-            std::chrono::seconds(parts.tm_sec);
-  return std::max<Duration>(Duration::zero(), at - now);
-}
-
 requests::Verdict judge_answer(const Answer& answer, uint32_t failures, Time now, const Options& options,
                                Random& random) {
   if (answer.status == gone_status) return {.dead = true};
-  requests::Verdict verdict = requests::judge(answer.outcome, failures, now, options.retry, random);
-  if (!verdict.dead && answer.retry_after)
-    verdict.next_attempt_at =
-        std::max(verdict.next_attempt_at, now + std::min(*answer.retry_after, options.longest_retry_after));
-  return verdict;
+  return requests::judge({.outcome = answer.outcome, .failures = failures, .retry_after = answer.retry_after}, now,
+                         options.retry, random);
 }
 
 Result<net::OutgoingRequest> Deliverer::prepare(const WebhookRecord& webhook,

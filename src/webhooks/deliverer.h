@@ -25,8 +25,6 @@ struct Answer {
   std::optional<Duration> retry_after = {};
 };
 
-/// Seconds, or a date (RFC 9110 10.2.3); nullopt for anything else. Never negative.
-std::optional<Duration> parse_retry_after(std::string_view value, Time now);
 /// When a failed delivery goes out again: by the policy, but not before the receiver wants.
 requests::Verdict judge_answer(const Answer& answer, uint32_t failures, Time now, const Options& options,
                                Random& random);

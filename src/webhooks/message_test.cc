@@ -140,20 +140,11 @@ TEST(Events, AreSpelledInOneWay) {
   EXPECT_FALSE(event_from_string("request.nothing").has_value());
 }
 
-TEST(RetryAfter, IsSecondsOrADate) {
-  Time now(std::chrono::seconds(784'111'777));  // Sun, 06 Nov 1994 08:49:37 GMT
-  EXPECT_EQ(parse_retry_after("120", now), std::chrono::seconds(120));
-  EXPECT_EQ(parse_retry_after(" 0 ", now), Duration::zero());
-  EXPECT_EQ(parse_retry_after("Sun, 06 Nov 1994 08:50:37 GMT", now), std::chrono::seconds(60));
-  EXPECT_EQ(parse_retry_after("Sun, 06 Nov 1994 08:49:00 GMT", now), Duration::zero());
-  for (const char* text : {"", "-1", "soon", "1.5"}) EXPECT_FALSE(parse_retry_after(text, now).has_value()) << text;
-}
-
 TEST(JudgeAnswer, WaitsAsLongAsTheReceiverWantsWithinBounds) {
   SeededRandom random(1);
   Options options;
   Time now(std::chrono::seconds(1'700'000'000));
-  Answer answer{.outcome = requests::Outcome::refused, .status = 503};
+  Answer answer{.outcome = requests::Outcome::answered, .status = 503};
   auto at = [&](uint32_t failures) { return judge_answer(answer, failures, now, options, random); };
   EXPECT_LE(at(0).next_attempt_at, now + std::chrono::seconds(5));
   EXPECT_LE(at(8).next_attempt_at, now + std::chrono::hours(1));
@@ -161,7 +152,7 @@ TEST(JudgeAnswer, WaitsAsLongAsTheReceiverWantsWithinBounds) {
   answer.retry_after = std::chrono::minutes(10);
   EXPECT_EQ(at(0).next_attempt_at, now + std::chrono::minutes(10));
   answer.retry_after = std::chrono::hours(1'000);
-  EXPECT_EQ(at(0).next_attempt_at, now + options.longest_retry_after);
+  EXPECT_EQ(at(0).next_attempt_at, now + requests::longest_retry_after);
   answer.status = gone_status;
   EXPECT_TRUE(at(0).dead);
   answer = {.outcome = requests::Outcome::interrupted};

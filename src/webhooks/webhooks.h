@@ -124,8 +124,6 @@ struct Options {
       .max = 10,
       .backoff = {
           .policy = Backoff::Policy::exponential, .initial = std::chrono::seconds(5), .cap = std::chrono::hours(1)}};
-  /// The longest `Retry-After` that is honoured.
-  Duration longest_retry_after = std::chrono::hours(24);
   /// What is recorded of an answer.
   Bytes answer_limit = kibibytes(8);
   /// Between two tries to write a record that the journal refused.

@@ -28,8 +28,8 @@ core::AgentSpec spec_of(const DemoProgram& program) {
   spec.grace = std::chrono::seconds(1);
   spec.resources.memory = mebibytes(256);
   spec.persistence.retry.max = 20;
-  spec.persistence.retry.backoff = {Backoff::Policy::exponential, std::chrono::milliseconds(200),
-                                    std::chrono::seconds(1)};
+  spec.persistence.retry.backoff.initial = std::chrono::milliseconds(200);
+  spec.persistence.retry.backoff.cap = std::chrono::seconds(1);
   return spec;
 }
 
