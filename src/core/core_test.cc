@@ -242,12 +242,12 @@ TEST(Canonical, IsOneTextForOneMeaning) {
   EXPECT_EQ(
       canonical_json(small_spec()),
       R"({"apiVersion":"gantry/v1","kind":"Agent","metadata":{"name":"bot"},"spec":{"breaker":{"failures":10,"open":"5s"},)"
-            R"("command":["python3","app.py"],)"
+      R"("command":["python3","app.py"],)"
       R"("concurrency":16,"env":{},"grace":"10s","health":{"grace":"30s","interval":"30s","kind":"tcp","retries":3,)"
       R"("timeout":"5s"},"persistence":{"enabled":true,"methods":["DELETE","PATCH","POST","PUT"],)"
       R"("require_key":false,"response_limit":"64Ki","retention":"30d",)"
       R"("retry":{"cap":"1m","initial":"1s","max":5,"policy":"exponential",)"
-            R"("retry_on":["connect","timeout","died"]}},"port":8000,"public":false,"queue":{"max":1000000},"replicas":1,)"
+      R"("retry_on":["connect","timeout","died"]}},"port":8000,"public":false,"queue":{"max":1000000},"replicas":1,)"
       R"("resources":{"cpu":"1","memory":"512Mi","pids":128,"tmp":"64Mi","workspace":"1Gi"},"timeout":"5m"}})");
 }
 

@@ -79,7 +79,8 @@ struct Queue {
   friend bool operator==(const Queue&, const Queue&) = default;
 };
 
-/// When an instance, or the agent as a whole, is left alone for a while (circuit breaker; M. Nygard, Release It!, 2007).
+/// When an instance, or the agent as a whole, is left alone for a while (circuit breaker; M. Nygard, Release It!,
+/// 2007).
 struct Breaker {
   /// Failures in a row that open it; 0 for never.
   uint32_t failures = 10;

@@ -100,8 +100,8 @@ Result<void> parse_order(net::Headers headers, Asked& asked) {
     asked.order_key = trim(**key);
     if (asked.order_key.empty()) return bad_order("Gantry-Order-Key", "it is empty");
     if (asked.order_key.size() > longest_key)
-      return bad_order("Gantry-Order-Key", fmt::format("it has {} characters, {} are allowed", asked.order_key.size(),
-                                                       longest_key));
+      return bad_order("Gantry-Order-Key",
+                       fmt::format("it has {} characters, {} are allowed", asked.order_key.size(), longest_key));
     if (!std::ranges::all_of(asked.order_key, is_printable))
       return bad_order("Gantry-Order-Key", "it holds a character that is not printable ASCII");
   }

@@ -35,7 +35,8 @@ Result<Asked> parse_asked(net::Headers headers, Time now);
 Result<std::string> parse_key(std::string_view value);
 
 /// The value of a Gantry-Retry field: `name=value` pairs with commas between them, a dictionary of RFC 8941 in looks:
-/// `max=3, policy=linear, initial=2s, cap=1m, timeout=30s, deadline=10m, retry_on=(connect died 503)`. `invalid` GR0411.
+/// `max=3, policy=linear, initial=2s, cap=1m, timeout=30s, deadline=10m, retry_on=(connect died 503)`. `invalid`
+/// GR0411.
 Result<void> parse_retry(std::string_view value, Asked& asked);
 
 }  // namespace gantry::proxy

@@ -18,7 +18,7 @@ Task<void> Proxy::State::cancel_for_caller(Scope scope, RequestId id) {
   auto cancelled = co_await cancel(std::move(scope), id, "the caller left");
   if (!cancelled && cancelled.error().code() != Code::conflict)
     parts_.logger.warn("a request whose caller left could not be cancelled", telemetry::field("request", id),
-                          telemetry::field("error", cancelled.error()));
+                       telemetry::field("error", cancelled.error()));
 }
 
 std::optional<net::ClientWatch> Proxy::State::watch_leaving(net::Exchange& exchange, const Inbound& inbound) {

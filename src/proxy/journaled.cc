@@ -48,8 +48,8 @@ Task<void> Proxy::State::journaled(net::Exchange& exchange, Call call, std::shar
   // at all leaves the delivery to the dispatcher, and so does who wants it later.
   std::optional<agents::Lease> lease;
   // One with an order key always lines up: only the queue knows who else has the key.
-  const bool at_once = !inbound.preference.respond_async && inbound.asked.not_before == Time{} &&
-                       inbound.asked.order_key.empty();
+  const bool at_once =
+      !inbound.preference.respond_async && inbound.asked.not_before == Time{} && inbound.asked.order_key.empty();
   if (at_once && !parts_.requests.has_waiting(route->agent())) lease = route->try_acquire(agents::OnNone::give_up);
   std::shared_ptr<Waiter> waiter;
   if (!lease && patience_of(inbound) > Duration{}) {
@@ -112,8 +112,11 @@ Task<Result<void>> Proxy::State::accept(const Inbound& inbound, const std::optio
     record.conditions.fingerprint = inbound.fingerprint;
   }
   std::string body = inbound.body.blob ? std::string{} : inbound.inline_body;
-  co_return co_await parts_.requests.accept(
-      {.queue_limit = inbound.spec->queue.max, .id = inbound.id, .scope = inbound.call.scope, .record = std::move(record), .inline_body = std::move(body)});
+  co_return co_await parts_.requests.accept({.queue_limit = inbound.spec->queue.max,
+                                             .id = inbound.id,
+                                             .scope = inbound.call.scope,
+                                             .record = std::move(record),
+                                             .inline_body = std::move(body)});
 }
 
 void Proxy::State::release_key(const Inbound& inbound) {

@@ -92,7 +92,8 @@ Task<Result<agents::Lease>> Proxy::State::wait_for_slot(net::Exchange& exchange,
   if (preference.wait) patience = *preference.wait;
   auto unavailable = [&] {
     if (route->reopens_at())
-      return Error(ErrorId::GR0403, fmt::format("agent '{}' failed too often: its circuit breaker is open", route->name()))
+      return Error(ErrorId::GR0403,
+                   fmt::format("agent '{}' failed too often: its circuit breaker is open", route->name()))
           .with_hint(fmt::format("gantry inspect {} and gantry logs {} show why; requests are let through again soon",
                                  route->name(), route->name()));
     return Error(ErrorId::GR0403, fmt::format("agent '{}' is {}", route->name(), to_string(route->availability())))

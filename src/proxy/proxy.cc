@@ -81,7 +81,7 @@ Task<void> Proxy::State::handle(net::Exchange& exchange, Call call) {
   if (!place.fits()) {
     co_await net::respond_error(exchange,
                                 Error(ErrorId::GR0413, fmt::format("{} requests are in flight", options_.max_in_flight))
-                                    .with_hint("send it again later; the bound is server.max_in_flight"));
+                                    .with_hint("send it again later; the bound is the option max_in_flight"));
     co_return;
   }
   auto route = parts_.agents.find(call.scope, call.agent);

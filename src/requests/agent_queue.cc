@@ -74,18 +74,19 @@ void AgentQueue::take(LiveEntry& entry) {
   entry.place = Place::none;
 }
 
-void AgentQueue::finish(LiveEntry& entry) {
-  if (entry.order_key.empty()) return;
+bool AgentQueue::finish(LiveEntry& entry) {
+  if (entry.order_key.empty()) return false;
   auto found = lanes_.find(entry.order_key);
-  if (found == lanes_.end() || found->second.first != &entry) return;
+  if (found == lanes_.end() || found->second.first != &entry) return false;
   std::set<LiveEntry*, BySeq> held = std::move(found->second.held);
   lanes_.erase(found);
-  if (held.empty()) return;
+  if (held.empty()) return false;
   LiveEntry& next = **held.begin();
   held.erase(held.begin());
   --held_;
   lanes_.emplace(next.order_key, Lane{.first = &next, .held = std::move(held)});
   line_up(next);
+  return true;
 }
 
 // Those whose time has come take their place among the others: the one of their acceptance.

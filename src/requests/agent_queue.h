@@ -21,8 +21,8 @@ class AgentQueue {
   void put(LiveEntry& entry);
   /// It waits no more: it is delivered now, or it has ended.
   void take(LiveEntry& entry);
-  /// Its turn among those with its order key is over; the next one has it.
-  void finish(LiveEntry& entry);
+  /// Its turn among those with its order key is over; true if another one has it now.
+  bool finish(LiveEntry& entry);
   /// A delivery that began without having waited (or that a checkpoint tells of) has the turn of its order key.
   void begin(LiveEntry& entry);
 

@@ -1,6 +1,6 @@
-#include <algorithm>
-
 #include "requests/live_table.h"
+
+#include <algorithm>
 
 namespace gantry::requests {
 namespace {
@@ -54,7 +54,7 @@ void LiveTable::apply_locked(const journal::Record& record, std::optional<AgentK
     queue_of(*entry).put(*entry);
     queued = key_of(*entry);
   } else if (is_end(record.kind)) {
-    finish(*entry, record);
+    if (finish(*entry, record)) queued = key_of(*entry);
   }
 }
 
@@ -103,7 +103,8 @@ void LiveTable::restart_all(Time at) {
   }
 }
 
-void LiveTable::finish(Entry& entry, const journal::Record& record) {
+// True if another request with its order key may go out now.
+bool LiveTable::finish(Entry& entry, const journal::Record& record) {
   bool was_processing = entry.state.status == Status::processing;
   bool fits = false;
   if (record.kind == request_completed) {
@@ -118,14 +119,15 @@ void LiveTable::finish(Entry& entry, const journal::Record& record) {
     auto apply = record.kind == request_cancelled ? apply_cancelled : apply_failed;
     fits = failed && apply(entry.state, *failed, record.time);
   }
-  if (!fits) return;
+  if (!fits) return false;
   AgentQueue& queue = queue_of(entry);
   queue.take(entry);
   if (was_processing) --queue.processing;
-  queue.finish(entry);
+  const bool next = queue.finish(entry);
   if (entry.deadline != Time{}) deadlines_.erase(&entry);
   entry.final_seq = record.seq;
   ended_.emplace_back(record.seq, entry.accept_seq);
+  return next;
 }
 
 void LiveTable::index(Entry& entry) {

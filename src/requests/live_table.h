@@ -85,7 +85,7 @@ class LiveTable final : public journal::Fold {
   void apply_locked(const journal::Record& record, std::optional<AgentKey>& queued);
   void accept(const journal::Record& record, std::optional<AgentKey>& queued);
   void restart_all(Time at);
-  void finish(Entry& entry, const journal::Record& record);
+  bool finish(Entry& entry, const journal::Record& record);
   void index(Entry& entry);
   void forget(Entry& entry);
   Entry* entry_of(const IdBytes& id);

@@ -74,7 +74,7 @@ struct Failure {
 /// What follows.
 struct Verdict {
   bool dead = false;
-  Time next_attempt_at;      ///< if not dead
+  Time next_attempt_at;       ///< if not dead
   std::string_view why = {};  ///< if dead: what ended it
 };
 /// The longest `Retry-After` that is honoured.

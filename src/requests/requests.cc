@@ -46,8 +46,8 @@ Task<Result<void>> Requests::accept(Acceptance acceptance) {
   const bool waits = !acceptance.record.first_instance;
   if (waits) {
     const AcceptedRecord& record = acceptance.record;
-    const size_t most = acceptance.queue_limit == 0 ? options_.pending_limit
-                                                    : std::min(acceptance.queue_limit, options_.pending_limit);
+    const size_t most =
+        acceptance.queue_limit == 0 ? options_.pending_limit : std::min(acceptance.queue_limit, options_.pending_limit);
     if (!live_->admit(record.agent_id, record.principal, most, parts_.clock.now()))
       co_return fail(ErrorId::GR0402, "{} requests may wait for agent '{}'", most, record.agent);
   }

@@ -98,8 +98,8 @@ class Requests {
 
   // ---- The life of a request. Each returns when it is durable.
 
-  /// `exhausted` if the agent's queue is full, or the caller has its fair share of it; `unavailable` if the journal cannot write: then the request must not
-  /// be forwarded.
+  /// `exhausted` if the agent's queue is full, or the caller has its fair share of it; `unavailable` if the journal
+  /// cannot write: then the request must not be forwarded.
   Task<Result<void>> accept(Acceptance acceptance);
   /// Begins delivery number `number` of a claimed request.
   Task<Result<void>> begin_attempt(RequestId id, Scope scope, AttemptRecord record);

@@ -32,7 +32,8 @@ struct Body {
   bool complete = true;
 };
 
-/// Why an attempt ended. Only one that reached the program and failed uses up an attempt: `died`, `timeout`, `answered`.
+/// Why an attempt ended. Only one that reached the program and failed uses up an attempt: `died`, `timeout`,
+/// `answered`.
 enum class Outcome : uint8_t {
   running = 0,
   completed = 1,

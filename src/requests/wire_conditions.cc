@@ -58,9 +58,8 @@ void put_retry(Encoder& out, const RetryOverride& retry) {
 
 core::RetryOn get_retry_on(Decoder& in) {
   const uint8_t words = in.u8();
-  core::RetryOn on{.connect = (words & on_connect) != 0,
-                   .timeout = (words & on_timeout) != 0,
-                   .died = (words & on_died) != 0};
+  core::RetryOn on{
+      .connect = (words & on_connect) != 0, .timeout = (words & on_timeout) != 0, .died = (words & on_died) != 0};
   const uint64_t count = in.varint();
   if (count > most_statuses) in.refuse();
   for (uint64_t i = 0; i < count && in.ok(); ++i) on.statuses.push_back(static_cast<uint16_t>(in.varint()));

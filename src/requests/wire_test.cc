@@ -133,5 +133,59 @@ TEST(Decoding, RefusesAFieldCountThatCannotBe) {
   EXPECT_FALSE(decoder.ok());
 }
 
+AcceptedRecord with_conditions(Conditions conditions) {
+  AcceptedRecord record;
+  record.agent = "bot";
+  record.principal = "root";
+  record.method = "POST";
+  record.target = "/x";
+  record.conditions = std::move(conditions);
+  return record;
+}
+
+TEST(Wire, ConditionsComeBackInTheOldestFormatThatCanSayThem) {
+  using namespace std::chrono_literals;
+  const RetryOverride retry{
+      .max = 3,
+      .policy = Backoff::Policy::linear,
+      .initial = 2s,
+      .cap = 1min,
+      .timeout = 30s,
+      .on = core::RetryOn{.connect = true, .timeout = false, .died = false, .statuses = {429, 503}}};
+  struct Case {
+    Conditions conditions;
+    uint8_t format;
+  };
+  for (const Case& one :
+       {Case{{}, 1}, Case{{.key = "k", .not_before = Time(5s)}, 2}, Case{{.order_key = "o"}, 3},
+        Case{{.priority = 9}, 3}, Case{{.deadline = Time(9s)}, 3}, Case{{.retry = {.max = 1}}, 3},
+        Case{
+            {.key = "k", .not_before = Time(5s), .order_key = "o", .priority = 0, .deadline = Time(9s), .retry = retry},
+            3}}) {
+    std::string bytes;
+    encode(with_conditions(one.conditions), bytes);
+    EXPECT_EQ(bytes[0], one.format);
+    auto summary = decode_accepted_summary(bytes);
+    ASSERT_TRUE(summary.has_value());
+    EXPECT_EQ(summary->conditions.key, one.conditions.key);
+    EXPECT_EQ(summary->conditions.not_before, one.conditions.not_before);
+    EXPECT_EQ(summary->conditions.order_key, one.conditions.order_key);
+    EXPECT_EQ(summary->conditions.priority, one.conditions.priority);
+    EXPECT_EQ(summary->conditions.deadline, one.conditions.deadline);
+    EXPECT_EQ(summary->conditions.retry, one.conditions.retry);
+    for (size_t length = 0; length < bytes.size(); ++length)
+      EXPECT_FALSE(decode_accepted(std::string_view(bytes).substr(0, length)).has_value()) << length;
+  }
+}
+
+TEST(Wire, AConditionThatItsFormatDoesNotKnowIsDamage) {
+  std::string bytes;
+  encode(with_conditions({.order_key = "o"}), bytes);
+  bytes[0] = 2;
+  EXPECT_FALSE(decode_accepted_summary(bytes).has_value());
+  bytes[0] = 4;
+  EXPECT_FALSE(decode_accepted_summary(bytes).has_value());
+}
+
 }  // namespace
 }  // namespace gantry::requests

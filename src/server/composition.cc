@@ -157,6 +157,7 @@ Result<void> Composition::make_features() {
   proxy_ = std::make_unique<proxy::Proxy>(
       proxy::Parts{*agents_, *requests_, *threads_, *blocking_, clock_, random_, log_},
       proxy::Options{.request_body_limit = options_.config.size("request_body_limit"),
+                     .max_in_flight = static_cast<size_t>(options_.config.integer("max_in_flight")),
                      .housekeeping_every = options_.config.duration("housekeeping_interval")});
   return make_webhooks();
 }

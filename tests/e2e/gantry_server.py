@@ -304,7 +304,7 @@ class GantryServer:
         return self.api("GET", f"/v1/requests/{request_id}")
 
     def wait_finished(self, request_id, seconds=60):
-        return wait_for(lambda: (shown := self.show(request_id))["status"] in ("completed", "failed") and shown, seconds, f"request {request_id} is finished")
+        return wait_for(lambda: (shown := self.show(request_id))["status"] in ("completed", "failed", "cancelled") and shown, seconds, f"request {request_id} is finished")
 
     # ---- Command line.
 

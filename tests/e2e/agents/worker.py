@@ -3,6 +3,7 @@
 POST /do/KEY?ms=20    works for that long
 POST /hold/KEY        works until POST /release/KEY (which need not come in time)
 POST /die/KEY?until=2 ends the process with SIGKILL while Gantry-Attempt is smaller
+POST /answer/KEY?status=503&until=3&after=1  answers so while Gantry-Attempt is smaller, with Retry-After
 POST /exit?code=3     ends the process; POST /allocate takes memory until it is stopped
 GET  /log             the lines: {"start"|"end", KEY, ATTEMPT, REQUEST_ID}
 GET  /self            {"pid", "born", "served"}: its memory, which a restart empties
@@ -44,11 +45,13 @@ class Handler(BaseHTTPRequestHandler):
     def log_message(self, *_):
         pass
 
-    def answer(self, value, status=200):
+    def answer(self, value, status=200, headers=()):
         body = json.dumps(value).encode()
         self.send_response(status)
         self.send_header("Content-Type", "application/json")
         self.send_header("Content-Length", str(len(body)))
+        for name, text in headers:
+            self.send_header(name, text)
         self.end_headers()
         self.wfile.write(body)
 
@@ -90,6 +93,9 @@ class Handler(BaseHTTPRequestHandler):
             gate_of(key).wait()
         elif verb == "die" and int(self.headers["Gantry-Attempt"]) < int(query.get("until", "2")):
             os.kill(os.getpid(), signal.SIGKILL)
+        elif verb == "answer" and int(self.headers["Gantry-Attempt"]) < int(query.get("until", "2")):
+            headers = [("Retry-After", query["after"])] if "after" in query else []
+            return self.answer({"error": "not yet"}, int(query.get("status", "503")), headers)
         elif verb == "exit":
             print("leaving as told", flush=True)
             os._exit(int(query.get("code", "1")))
