@@ -253,9 +253,6 @@ RequestView LiveTable::view_of(const Entry& entry) const {
   view.target = entry.target;
   view.replay_of = entry.replay_of;
   view.key = entry.key;
-  view.order_key = entry.order_key;
-  view.priority = entry.priority;
-  view.deadline = entry.deadline;
   view.created_at = entry.created_at;
   view.accept_seq = entry.accept_seq;
   view.accepted_at = entry.accepted_at;

@@ -22,10 +22,7 @@ struct RequestView {
   std::string method;
   std::string target;
   std::optional<RequestId> replay_of;
-  std::string key;        ///< the Idempotency-Key; empty for none
-  std::string order_key;  ///< empty for none; only while it is unfinished, as the next two
-  uint8_t priority = usual_priority;
-  Time deadline;  ///< the epoch for none
+  std::string key;  ///< the Idempotency-Key; empty for none
   Time created_at;
   uint64_t accept_seq = 0;
   uint64_t final_seq = 0;                     ///< of the record that ended it; 0 while it is unfinished
