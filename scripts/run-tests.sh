@@ -32,6 +32,7 @@ run() {
   if ((status != 0)); then
     failed=1
     closing+=("$(printf '%-14s exit %d' "$name" "$status")")
+    mapfile -t -O "${#closing[@]}" closing < <(scripts/what-failed.sh "$log" | cut -c1-200)
   fi
 }
 

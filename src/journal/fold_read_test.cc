@@ -75,7 +75,7 @@ class Meeting {
   }
   void wait(const int& place, int value) {
     std::unique_lock lock(mutex_);
-    EXPECT_TRUE(moved_.wait_for(lock, std::chrono::seconds(30), [&] { return place >= value; }));
+    EXPECT_TRUE(moved_.wait_for(lock, std::chrono::seconds(60), [&] { return place >= value; }));
   }
   int value(const int& place) {
     std::lock_guard lock(mutex_);

@@ -46,7 +46,7 @@ TEST_F(JournalTest, AppliesFoldsBeforeTheAppenderResumes) {
 }
 
 TEST_F(JournalTest, CommitsManyAppendersWithFewFlushes) {
-  auto journal = open();
+  auto journal = open(options_that_keep_all());
   std::atomic<int> failures = 0;
   for (int i = 0; i < 64; ++i)
     appender_.group().spawn(appender_.next(), append_in_a_row(*journal, fmt::format("writer {}", i), 50, failures));
@@ -159,7 +159,7 @@ TEST_F(JournalTest, ReaderWaitsForMoreAndEndsAtStop) {
   auto reader = journal->reader(1);
   EXPECT_FALSE(reader->wait(std::chrono::milliseconds(1)));
   std::thread later([&] { EXPECT_TRUE(appender_.append(*journal, "late")); });
-  EXPECT_TRUE(reader->wait(std::chrono::seconds(20)));
+  EXPECT_TRUE(reader->wait(std::chrono::seconds(60)));
   later.join();
   auto batch = reader->next(10);
   ASSERT_TRUE(batch);
@@ -195,7 +195,7 @@ TEST_F(JournalTest, WakesCoroutinesThatWaitForASequence) {
 }
 
 TEST_F(JournalTest, ReadersSeeEveryRecordOnceWhileItIsWritten) {
-  auto journal = open();
+  auto journal = open(options_that_keep_all());
   constexpr uint64_t total = 4000;
   std::atomic<int> failures = 0;
   std::vector<std::thread> readers;
@@ -217,8 +217,7 @@ TEST_F(JournalTest, ReadersSeeEveryRecordOnceWhileItIsWritten) {
     appender_.group().spawn(appender_.next(), append_in_a_row(*journal, std::string(700, 'x'), total / 40, failures));
   for (auto& reader : readers) reader.join();
   EXPECT_EQ(failures, 0);
-  // Numbers and not a count: nobody needs the records, so the housekeeping may have taken the first segments away.
-  EXPECT_GT(journal->usage()->segments.back().number, 5u) << "more than one segment must be involved";
+  EXPECT_GT(journal->usage()->segments.size(), 5u) << "more than one segment must be involved";
   journal->stop();
 }
 

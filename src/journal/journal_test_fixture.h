@@ -24,6 +24,13 @@ class JournalTest : public testing::Test {
     EXPECT_TRUE(opened) << opened.error().reason();
     return journal;
   }
+  /// For journals that no fold or projection needs and that a test reads: the housekeeping, which would take away what
+  /// nobody needs under its reader, does not run by itself.
+  static Options options_that_keep_all() {
+    Options options = memory_journal_options();
+    options.housekeeping_every = std::chrono::hours(1);
+    return options;
+  }
   bool was_told(Severity severity, std::string_view part) {
     std::lock_guard lock(notices_mutex_);
     for (const auto& [one, text] : notices_)

@@ -199,11 +199,11 @@ inline Result<std::vector<std::pair<uint64_t, std::string>>> read_all(Journal& j
   }
 }
 
-/// Waits for a condition, at most 20 s.
+/// Waits for a condition, at most 60 s: on a busy machine with a sanitizer every thread is late.
 template <class Condition>
 bool eventually(Condition condition) {
   SystemClock clock;
-  const SteadyTime deadline = clock.steady() + std::chrono::seconds(20);
+  const SteadyTime deadline = clock.steady() + std::chrono::seconds(60);
   while (!condition()) {
     if (clock.steady() > deadline) return false;
     std::this_thread::sleep_for(std::chrono::milliseconds(1));

@@ -67,7 +67,7 @@ TEST_F(OutageTest, AFullDiskRefusesNewWorkFirstAndStillFinishesOldWork) {
   disk_.set_capacity(~uint64_t{0});
   ASSERT_TRUE(eventually([&] { return append(*journal, Priority::accept).has_value(); }));
   ASSERT_TRUE(eventually([&] { return journal->health() == Health::ready; }));
-  EXPECT_TRUE(was_told(Severity::info, "can allocate segments again"));
+  EXPECT_TRUE(eventually([&] { return was_told(Severity::info, "can allocate segments again"); }));
   journal->stop();
 }
 

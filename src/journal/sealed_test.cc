@@ -116,6 +116,8 @@ TEST_F(SealedTest, RecoveryReplaysWhatLiesBehindTheCheckpoint) {
   for (int i = 0; i < 100; ++i) ASSERT_TRUE(appender_.append(*journal, fmt::format("payload {}", i)));
   ASSERT_TRUE(journal->tidy_up());
   for (int i = 0; i < 10; ++i) ASSERT_TRUE(appender_.append(*journal, fmt::format("tail {}", i)));
+  // The next operation must be that of stop(), and not one that prepares a segment.
+  ASSERT_TRUE(eventually([&] { return journal->usage()->prepared_on_disk == kibibytes(512); }));
   disk_.plan({.kind = FaultKind::cut, .at = disk_.operations()});
   journal->stop();
   disk_.restore_power(Loss::none);
@@ -168,7 +170,11 @@ TEST_F(SealedTest, IsRefusedWithoutACipher) {
 TEST_F(SealedTest, IsRefusedForTheLackOfACipherAlsoWhenOldSegmentsAreGone) {
   ChainFold fold;
   fold.need_only({});
-  auto journal = open_with(&cipher_, &fold);
+  Options options_without_housekeeping = options_that_keep_all();
+  options_without_housekeeping.cipher = &cipher_;
+  auto journal = make(options_without_housekeeping);
+  journal->add(fold);
+  ASSERT_TRUE(journal->open());
   while (journal->usage()->segments.size() < 3) ASSERT_TRUE(appender_.append(*journal, std::string(20'000, 'g')));
   ASSERT_TRUE(journal->tidy_up());
   ASSERT_TRUE(journal->tidy_up());
