@@ -78,8 +78,8 @@ class ClientConnection {
 
 /// Bounds of a pool.
 struct PoolOptions {
-  size_t max_idle_per_key = 64;  ///< on each I/O thread
-  size_t max_idle = 1'024;       ///< on each I/O thread
+  size_t max_idle_per_key = 512;  ///< on each I/O thread
+  size_t max_idle = 1'024;        ///< on each I/O thread
   Duration idle_timeout = std::chrono::seconds(60);
 };
 
