@@ -9,16 +9,18 @@ PREFIX ?= /usr/local
 DESTDIR ?=
 # Seconds of fuzzing over all targets together.
 FUZZ_SECONDS ?= 60
+# Minutes of faults in the chaos run.
+CHAOS_MINUTES ?= 3
 # Groups of scripts/install-prerequisites.sh that a target needs.
 PACKAGES = build run
-dev asan tsan fuzz: PACKAGES = build run test
+dev asan tsan fuzz chaos: PACKAGES = build run test
 bench: PACKAGES = build run test bench
 
 # Targets of the build that are installed and packaged.
 INSTALLED = gantry gantry-shim generated_documents
 
 .DEFAULT_GOAL := help
-.PHONY: help demo build dev test bench fmt lint package asan tsan fuzz install uninstall clean prerequisites
+.PHONY: help demo build dev test chaos bench fmt lint package asan tsan fuzz install uninstall clean prerequisites
 
 help: ## print this list
 	@echo "Gantry $$(sed -n 's/^project(gantry VERSION \([0-9.]*\).*/\1/p' CMakeLists.txt). Targets:"
@@ -35,6 +37,10 @@ dev: prerequisites ## build everything with assertions in build/dev
 
 test: dev ## run unit, golden and end-to-end tests
 	@scripts/run-tests.sh build/dev
+
+chaos: prerequisites ## kill, stop, slow down and set back a server under load for CHAOS_MINUTES, and check its promises
+	@scripts/build.sh dev gantry gantry-shim
+	@GANTRY_BIN=$(CURDIR)/build/dev/src/gantry tests/chaos/chaos.py --minutes $(CHAOS_MINUTES)
 
 bench: prerequisites ## run the benchmarks and print their tables
 	@scripts/build.sh release all
@@ -81,4 +87,4 @@ clean: ## remove build/
 prerequisites:
 	@scripts/install-prerequisites.sh $(PACKAGES)
 
-export JOBS FUZZ_SECONDS
+export JOBS FUZZ_SECONDS CHAOS_MINUTES

@@ -17,7 +17,7 @@ void AgentQueue::put(LiveEntry& entry) {
 // Behind the others with its order key, or into the line.
 void AgentQueue::line_up(LiveEntry& entry) {
   if (hold(entry)) return;
-  if (entry.state.not_before == Time{}) {
+  if (entry.due_at() == Time{}) {
     entry.place = Place::due;
     due_.insert(&entry);
   } else {
@@ -72,6 +72,7 @@ void AgentQueue::take(LiveEntry& entry) {
   if (entry.waits()) share_.left(entry.caller);
   leave_lines(entry);
   entry.place = Place::none;
+  entry.back_at = Time{};
 }
 
 bool AgentQueue::finish(LiveEntry& entry) {
@@ -97,7 +98,7 @@ void AgentQueue::promote(Time now) {
     entry.state.not_before = Time{};
     line_up(entry);
   }
-  while (!retrying_by_time_.empty() && (*retrying_by_time_.begin())->state.not_before <= now) {
+  while (!retrying_by_time_.empty() && (*retrying_by_time_.begin())->due_at() <= now) {
     LiveEntry& entry = **retrying_by_time_.begin();
     leave_lines(entry);
     entry.place = Place::due;
@@ -128,7 +129,7 @@ std::optional<Time> AgentQueue::next_due(Time now, Order order) {
   const bool held_back = order == Order::strict && (due_.empty() || ByTurn{}(*retrying_.begin(), *due_.begin()));
   if (!due_.empty() && !held_back) return Time{};
   const LiveEntry& retry = held_back ? **retrying_.begin() : **retrying_by_time_.begin();
-  return next ? std::min(*next, retry.state.not_before) : retry.state.not_before;
+  return next ? std::min(*next, retry.due_at()) : retry.due_at();
 }
 
 bool AgentQueue::forget_backoff() {
@@ -139,7 +140,7 @@ bool AgentQueue::forget_backoff() {
     const bool asked = !entry.state.log.empty() && entry.state.log.back().outcome == Outcome::answered;
     if (asked) continue;
     leave_lines(entry);
-    entry.state.not_before = Time{};
+    entry.state.not_before = entry.back_at = Time{};
     entry.place = Place::due;
     due_.insert(&entry);
     any = true;

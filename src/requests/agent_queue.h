@@ -58,8 +58,7 @@ class AgentQueue {
   };
   struct ByTime {
     bool operator()(const LiveEntry* a, const LiveEntry* b) const {
-      return a->state.not_before != b->state.not_before ? a->state.not_before < b->state.not_before
-                                                        : a->accept_seq < b->accept_seq;
+      return a->due_at() != b->due_at() ? a->due_at() < b->due_at() : a->accept_seq < b->accept_seq;
     }
   };
   struct BySeq {

@@ -1,6 +1,7 @@
 // One request of the live table; private to the live table and its queues.
 #pragma once
 
+#include <algorithm>
 #include <optional>
 #include <string>
 
@@ -41,7 +42,10 @@ struct LiveEntry {
   std::optional<journal::BlobId> answer_blob;
   RequestState state;
   Place place = Place::none;
+  Time back_at;  ///< given back by who had claimed it, not before this; not in the journal, a restart forgets it
 
+  /// When it may go out; the epoch when at once.
+  Time due_at() const { return std::max(state.not_before, back_at); }
   bool waits() const { return place != Place::none && place != Place::claimed; }
   /// It waits for its first delivery's time and holds nobody back; one that waits for a retry keeps its turn.
   bool is_scheduled() const { return state.attempts == 0 && state.not_before != Time{}; }

@@ -40,13 +40,11 @@ void LiveTable::apply_locked(const journal::Record& record, std::optional<AgentK
   if (!entry) return;
   if (record.kind == attempt_started) {
     auto attempt = decode_attempt(record.payload);
-    if (!attempt || entry->state.status != Status::pending) return;
+    // One that does not fit must not even take the request from who has claimed it.
+    if (!attempt || entry->state.status != Status::pending || attempt->number != entry->state.attempts + 1) return;
     AgentQueue& queue = queue_of(*entry);
     queue.take(*entry);
-    if (apply_attempt(entry->state, *attempt, record.time))
-      ++queue.processing;
-    else
-      queue.put(*entry);
+    if (apply_attempt(entry->state, *attempt, record.time)) ++queue.processing;
   } else if (record.kind == attempt_ended) {
     auto ended = decode_attempt_ended(record.payload);
     if (!ended || !apply_attempt_ended(entry->state, *ended, record.time)) return;
@@ -180,7 +178,7 @@ void LiveTable::unclaim(const RequestId& id, Time not_before) {
     std::lock_guard lock(mutex_);
     Entry* entry = entry_of(id.bytes());
     if (!entry || entry->place != Place::claimed || entry->state.status != Status::pending) return;
-    entry->state.not_before = not_before;
+    entry->back_at = not_before;
     queue_of(*entry).put(*entry);
     queued = key_of(*entry);
   }

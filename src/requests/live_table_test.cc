@@ -123,6 +123,26 @@ TEST(LiveTable, AnUnclaimedRequestComesBackAtItsTime) {
   EXPECT_EQ(claim_all(table, Order::relaxed, soon), (std::vector{request(1)}));
 }
 
+TEST(LiveTable, ARequestThatWasGivenBackKeepsItsTurn) {
+  LiveTable table;
+  Log log(table);
+  log.accept(request(1));
+  log.accept(request(2));
+  table.unclaim(table.claim_due(agent(1), now, Order::strict)->id, soon);
+  EXPECT_TRUE(claim_all(table, Order::strict).empty());
+  EXPECT_EQ(table.next_due(agent(1), now, Order::strict), soon);
+  EXPECT_EQ(claim_all(table, Order::strict, soon), (std::vector{request(1), request(2)}));
+}
+
+TEST(LiveTable, ARecordThatDoesNotFitTakesNoRequestFromWhoClaimedIt) {
+  LiveTable table;
+  Log log(table);
+  log.accept(request(1));
+  ASSERT_TRUE(table.claim_due(agent(1), now, Order::relaxed).has_value());
+  log.attempt(request(1), 7);
+  EXPECT_TRUE(claim_all(table, Order::relaxed).empty());
+}
+
 TEST(LiveTable, ARestartPutsWhatWasUnderWayBackAtItsPlace) {
   LiveTable table;
   Log log(table);
