@@ -2,26 +2,14 @@
 #include <algorithm>
 
 #include "requests/live_entry.h"
+#include "requests/wire_requeue.h"
 
 namespace gantry::requests {
 namespace {
 
-constexpr uint8_t checkpoint_format = 2;
+constexpr uint8_t checkpoint_format = 3;
+constexpr uint8_t format_without_requeues = 2;
 constexpr uint8_t format_without_keys = 1;
-
-void put_location(Encoder& out, const journal::Location& location) {
-  out.varint(location.segment);
-  out.varint(location.offset);
-  out.varint(location.size);
-}
-
-journal::Location get_location(Decoder& in) {
-  journal::Location location;
-  location.segment = in.varint();
-  location.offset = static_cast<uint32_t>(in.varint());
-  location.size = static_cast<uint32_t>(in.varint());
-  return location;
-}
 
 void put_time(Encoder& out, Time time) { out.fixed64(static_cast<uint64_t>(time.time_since_epoch().count())); }
 Time get_time(Decoder& in) { return Time(Duration(static_cast<int64_t>(in.fixed64()))); }
@@ -105,6 +93,7 @@ std::string LiveTable::checkpoint() {
     out.bytes(entry->key);
     if (!entry->key.empty()) out.digest(entry->fingerprint);
   }
+  put_tail(out);
   return bytes;
 }
 
@@ -113,7 +102,7 @@ Result<void> LiveTable::restore(std::string_view bytes) {
   std::lock_guard lock(mutex_);
   Decoder in(bytes);
   const uint8_t format = in.u8();
-  if (format != checkpoint_format && format != format_without_keys)
+  if (format != checkpoint_format && format != format_without_requeues && format != format_without_keys)
     return fail(Code::data_loss, "the checkpoint of requests has another format");
   uint64_t count = in.varint();
   for (uint64_t i = 0; i < count && in.ok(); ++i) {
@@ -135,7 +124,7 @@ Result<void> LiveTable::restore(std::string_view bytes) {
     entry->request_blob = get_blob(in);
     entry->answer_blob = get_blob(in);
     entry->state = get_state(in);
-    if (format == checkpoint_format) entry->key = in.bytes();
+    if (format != format_without_keys) entry->key = in.bytes();
     if (!entry->key.empty()) entry->fingerprint = in.digest();
     if (!in.ok()) break;
     if (entry->state.status == Status::pending) enqueue(*entry);
@@ -145,7 +134,8 @@ Result<void> LiveTable::restore(std::string_view bytes) {
     index_key(*entry);
     by_seq_.emplace_hint(by_seq_.end(), entry->accept_seq, std::move(entry));
   }
-  if (!in.ok() || by_seq_.size() != count || !in.at_end())
+  const bool has_tail = format != checkpoint_format || get_tail(in);
+  if (!in.ok() || by_seq_.size() != count || !has_tail || !in.at_end())
     return fail(Code::data_loss, "the checkpoint of requests is damaged");
   std::sort(ended_.begin(), ended_.end());
   return {};

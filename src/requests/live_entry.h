@@ -26,10 +26,13 @@ struct LiveTable::Entry {
   std::optional<journal::BlobId> request_blob;
   std::optional<journal::BlobId> answer_blob;
   RequestState state;
+  std::unique_ptr<Requeued> requeued;
   Place place = Place::none;
 
   /// It waits for its first delivery's time and holds nobody back; one that waits for a retry keeps its turn.
-  bool is_scheduled() const { return state.attempts == 0 && state.not_before != Time{}; }
+  bool is_scheduled() const {
+    return state.attempts == (requeued ? requeued->attempts : 0) && state.not_before != Time{};
+  }
 };
 
 }  // namespace gantry::requests
