@@ -17,7 +17,7 @@ Flag event_flag(std::string_view fallback) {
           "what it is told of",
           fallback,
           {"request.accepted", "request.processing", "request.retrying", "request.completed", "request.failed",
-           "request.cancelled"},
+           "request.cancelled", "request.requeued"},
           Repeat::many};
 }
 

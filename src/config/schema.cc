@@ -13,6 +13,13 @@ constexpr int64_t day = 86'400 * second;
 
 // Sorted by name. The reference page and `gantry config` are made from this table.
 constexpr Option options[] = {
+    {.name = "audit_retention",
+     .type = Type::duration,
+     .fallback = "90d",
+     .environment = "GANTRY_AUDIT_RETENTION",
+     .description = "How long the audit trail keeps who did what to stored requests.",
+     .least = 60 * second,
+     .most = 3650 * day},
     {.name = "color",
      .type = Type::choice,
      .fallback = "auto",

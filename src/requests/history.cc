@@ -2,11 +2,13 @@
 
 #include <array>
 
+#include "requests/history_removals.h"
+
 namespace gantry::requests {
 namespace {
 
 // Times are Unix milliseconds, ids 16 bytes, `log` the attempts as encoded by pack_log.
-constexpr std::array<std::string_view, 3> steps{R"sql(
+const std::array<std::string_view, 4> steps{R"sql(
   CREATE TABLE requests (
     accept_seq INTEGER NOT NULL,
     final_seq INTEGER NOT NULL,
@@ -45,16 +47,17 @@ constexpr std::array<std::string_view, 3> steps{R"sql(
     PRIMARY KEY (scope)
   );
 )sql",
-                                                R"sql(
+                                            R"sql(
   ALTER TABLE requests ADD COLUMN key TEXT;
   ALTER TABLE requests ADD COLUMN fingerprint BLOB;
   CREATE INDEX requests_by_key ON requests (scope, agent_id, key) WHERE key IS NOT NULL;
   ALTER TABLE request_progress ADD COLUMN cancelled INTEGER NOT NULL DEFAULT 0;
 )sql",
-                                                R"sql(
+                                            R"sql(
   DROP INDEX requests_by_end;
   CREATE INDEX requests_by_end ON requests (final_seq) WHERE final_segment <> accept_segment;
-)sql"};
+)sql",
+                                            requeue_schema};
 
 constexpr std::string_view insert_sql =
     "INSERT OR IGNORE INTO requests (accept_seq, final_seq, scope, id, agent_id, agent, method, target, status, "
@@ -67,6 +70,9 @@ constexpr std::string_view columns =
     "accept_seq, id, agent_id, agent, method, target, status, attempts, failures, response_status, reason, created_at,"
     " ended_at, replay_of, accept_segment, accept_offset, accept_size, final_segment, final_offset, final_size, log,"
     " key, fingerprint, final_seq";
+
+// Rows that one look at the history may pass over: some 40 ms.
+constexpr size_t most_looked_at = 20'000;
 
 // At one end of the scale of scopes there is always this one: it carries the position of the projection.
 Scope home() { return Scope::standard(); }
@@ -138,6 +144,16 @@ RequestView view_of(const store::Row& row, const Scope& scope) {
   if (!row.is_null(21)) view.key = row.string(21);
   view.final_seq = static_cast<uint64_t>(row.integer(23));
   return view;
+}
+
+Traits traits_of(const store::Row& row) {
+  return {.id = row.id<RequestId>(1),
+          .agent = row.text(3),
+          .target = row.text(5),
+          .key = row.text(21),
+          .reason = row.text(10),
+          .status = static_cast<Status>(row.integer(6)),
+          .created_at = row.time(11)};
 }
 
 Result<> insert(store::Statement& statement, const LiveTable::Finished& finished) {
@@ -214,19 +230,22 @@ Result<uint64_t> History::reached() {
 Result<uint64_t> History::project(std::span<const journal::Record> batch) {
   if (batch.empty()) return uint64_t{0};
   std::vector<LiveTable::Finished> ended;
+  Removals removals;
   for (const journal::Record& record : batch) {
-    if (record.kind != request_completed && record.kind != request_failed && record.kind != request_cancelled) continue;
+    if (record.kind != request_completed && record.kind != request_failed && record.kind != request_cancelled) {
+      removals.note(record);
+      continue;
+    }
     auto finished = live_.finished(RequestId(record.entity));
     // A second end of the same request does not count: the fold refused it, too.
     if (finished && finished->final_seq == record.seq) ended.push_back(std::move(*finished));
   }
   uint64_t last_seq = batch.back().seq;
-  auto written =
-      database_.write_blocking(home(), [&](store::Session& session) { return write(session, ended, last_seq); });
+  Counts added;
+  auto written = database_.write_blocking(
+      home(), [&](store::Session& session) { return write(session, ended, removals, last_seq, added); });
   if (!written) return written;
   live_.forget_projected(last_seq);
-  Counts added;
-  for (const auto& finished : ended) ++total_of(added, finished.view.state.status);
   std::lock_guard lock(mutex_);
   totals_.completed += added.completed;
   totals_.failed += added.failed;
@@ -234,9 +253,12 @@ Result<uint64_t> History::project(std::span<const journal::Record> batch) {
   return written;
 }
 
+// `added` may be below zero: unsigned arithmetic carries that through every sum.
 Result<uint64_t> History::write(store::Session& session, const std::vector<LiveTable::Finished>& ended,
-                                uint64_t last_seq) {
-  Counts added;
+                                const Removals& removals, uint64_t last_seq, Counts& added) {
+  added = {};
+  Gone gone{};
+  GANTRY_TRY_VOID(take_requeued(session, removals, gone));
   // Runs of one scope share a statement; with one scope that is all of them.
   for (size_t i = 0; i < ended.size();) {
     const Scope& scope = ended[i].view.scope;
@@ -245,8 +267,13 @@ Result<uint64_t> History::write(store::Session& session, const std::vector<LiveT
     for (; i < ended.size() && ended[i].view.scope == scope; ++i) {
       ++total_of(added, ended[i].view.state.status);
       GANTRY_TRY_VOID(insert(statement, ended[i]));
+      if (ended[i].view.requeued) GANTRY_TRY_VOID(insert_requeued(session, ended[i].view));
     }
   }
+  GANTRY_TRY_VOID(take_purged(session, removals, gone));
+  GANTRY_TRY_VOID(write_deeds(session, removals));
+  for (Status status : {Status::completed, Status::failed, Status::cancelled})
+    total_of(added, status) -= gone[static_cast<size_t>(status)];
   GANTRY_TRY_VOID(session.enter(home()));
   GANTRY_TRY(auto changed, session.execute("INSERT INTO request_progress (scope, reached, completed, failed, cancelled)"
                                            " VALUES (:scope, ?, ?, ?, ?) ON CONFLICT (scope) DO UPDATE SET"
@@ -263,7 +290,9 @@ Result<uint64_t> History::write(store::Session& session, const std::vector<LiveT
 Result<bool> History::needs(uint64_t first_seq, uint64_t last_seq) {
   GANTRY_TRY(auto scopes, database_.scopes());
   for (const Scope& scope : scopes) {
-    auto found = database_.read_blocking(scope, [&](store::Session& session) {
+    auto found = database_.read_blocking(scope, [&](store::Session& session) -> Result<std::optional<int64_t>> {
+      GANTRY_TRY(const bool original, has_original(session, first_seq, last_seq));
+      if (original) return 1;
       return session.find<int64_t>(
           "SELECT 1 FROM requests WHERE scope = :scope AND accept_seq BETWEEN ? AND ? UNION ALL"
           " SELECT 1 FROM requests WHERE scope = :scope AND final_seq BETWEEN ? AND ?"
@@ -277,9 +306,13 @@ Result<bool> History::needs(uint64_t first_seq, uint64_t last_seq) {
 }
 
 Task<Result<std::optional<RequestView>>> History::find(Scope scope, RequestId id) {
-  co_return co_await database_.read(scope, [scope, id](store::Session& session) {
-    return session.find<RequestView>(fmt::format("SELECT {} FROM requests WHERE scope = :scope AND id = ?", columns),
-                                     {id}, [&](const store::Row& row) { return view_of(row, scope); });
+  co_return co_await database_.read(scope, [scope, id](store::Session& session) -> Result<std::optional<RequestView>> {
+    auto view =
+        session.find<RequestView>(fmt::format("SELECT {} FROM requests WHERE scope = :scope AND id = ?", columns), {id},
+                                  [&](const store::Row& row) { return view_of(row, scope); });
+    if (!view || !*view) return view;
+    GANTRY_TRY((*view)->requeued, find_requeued(session, (*view)->accept_seq));
+    return view;
   });
 }
 
@@ -297,20 +330,34 @@ Task<Result<std::optional<KeyHolder>>> History::find_key(KeyName name) {
   });
 }
 
-Task<Result<std::vector<RequestView>>> History::list(Scope scope, Filter filter) {
-  co_return co_await database_.read(scope, [scope, filter](store::Session& session) {
-    int64_t before = filter.before_seq == 0 ? INT64_MAX : static_cast<int64_t>(filter.before_seq);
-    std::string sql = fmt::format("SELECT {} FROM requests WHERE scope = :scope AND accept_seq < ?", columns);
-    std::vector<store::Parameter> parameters{before};
+Task<Result<History::Found>> History::list(Scope scope, Filter filter) {
+  // Only finished requests are here.
+  if (filter.status == Status::pending || filter.status == Status::processing) co_return Found{};
+  co_return co_await database_.read(scope, [scope, filter](store::Session& session) -> Result<Found> {
+    const bool newest_first = filter.sequence == Filter::Sequence::newest_first;
+    int64_t cursor = static_cast<int64_t>(newest_first ? filter.before_seq : filter.after_seq);
+    if (newest_first && cursor == 0) cursor = INT64_MAX;
+    std::string sql = fmt::format("SELECT {} FROM requests WHERE scope = :scope AND accept_seq {} ?", columns,
+                                  newest_first ? "<" : ">");
+    std::vector<store::Parameter> parameters{cursor};
     if (!filter.agent.empty()) {
       sql += " AND agent = ?";
       parameters.emplace_back(filter.agent);
     }
     // As text, so that the partial index over failed requests is taken.
     if (filter.status) sql += fmt::format(" AND status = {}", static_cast<int>(*filter.status));
-    sql += " ORDER BY accept_seq DESC LIMIT ?";
-    parameters.emplace_back(filter.limit);
-    return session.list<RequestView>(sql, parameters, [&](const store::Row& row) { return view_of(row, scope); });
+    sql += fmt::format(" ORDER BY accept_seq {} LIMIT {}", newest_first ? "DESC" : "ASC", most_looked_at);
+    // The other conditions have no index: each row is looked at, and so many at most.
+    Found found;
+    size_t looked_at = 0;
+    GANTRY_TRY_VOID(session.each(sql, parameters, [&](const store::Row& row) {
+      ++looked_at;
+      if (matches(filter, traits_of(row))) found.views.push_back(view_of(row, scope));
+      if (looked_at == most_looked_at) found.scanned_to = static_cast<uint64_t>(row.integer(0));
+      return found.views.size() < filter.limit;
+    }));
+    if (found.views.size() == filter.limit) found.scanned_to = 0;
+    return found;
   });
 }
 
@@ -330,6 +377,17 @@ Task<Result<int64_t>> History::expire(Scope scope, std::string agent, Time cutof
   }
 }
 
+Task<Result<int64_t>> History::count_expired(Scope scope, std::string agent, Time cutoff) {
+  auto counted = co_await database_.read(scope, [agent, cutoff](store::Session& session) {
+    return session.find<int64_t>(
+        "SELECT COUNT(*) FROM (SELECT 1 FROM requests WHERE scope = :scope AND agent = ? AND ended_at < ?"
+        " LIMIT 1000000)",
+        {agent, cutoff}, [](const store::Row& row) { return row.integer(0); });
+  });
+  if (!counted) co_return std::unexpected(std::move(counted).error());
+  co_return counted->value_or(0);
+}
+
 Task<Result<std::vector<std::string>>> History::agents(Scope scope) {
   co_return co_await database_.read(scope, [](store::Session& session) {
     return session.list<std::string>("SELECT DISTINCT agent FROM requests WHERE scope = :scope", {},
@@ -341,7 +399,9 @@ Result<bool> History::refers_to(const journal::BlobId& blob) {
   GANTRY_TRY(auto scopes, database_.scopes());
   std::span<const uint8_t> bytes(blob);
   for (const Scope& scope : scopes) {
-    auto found = database_.read_blocking(scope, [&](store::Session& session) {
+    auto found = database_.read_blocking(scope, [&](store::Session& session) -> Result<std::optional<int64_t>> {
+      GANTRY_TRY(const bool original, has_original(session, blob));
+      if (original) return 1;
       return session.find<int64_t>(
           "SELECT 1 FROM requests WHERE scope = :scope AND (request_blob = ? OR answer_blob = ?)"
           " LIMIT 1",

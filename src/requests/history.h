@@ -10,6 +10,8 @@
 
 namespace gantry::requests {
 
+struct Removals;
+
 class History final : public journal::Projection {
  public:
   History(store::Database& database, LiveTable& live) : database_(database), live_(live) {}
@@ -23,7 +25,10 @@ class History final : public journal::Projection {
   Task<Result<std::optional<RequestView>>> find(Scope scope, RequestId id);
   /// The finished request that holds an Idempotency-Key.
   Task<Result<std::optional<KeyHolder>>> find_key(KeyName name);
-  Task<Result<std::vector<RequestView>>> list(Scope scope, Filter filter);
+  using Found = LiveTable::Found;
+  Task<Result<Found>> list(Scope scope, Filter filter);
+  /// How many `expire` would remove now; counts up to 1,000,000.
+  Task<Result<int64_t>> count_expired(Scope scope, std::string agent, Time cutoff);
   Task<Result<int64_t>> expire(Scope scope, std::string agent, Time cutoff);
   Task<Result<std::vector<std::string>>> agents(Scope scope);
   /// Blocks.
@@ -31,7 +36,8 @@ class History final : public journal::Projection {
   Counts counts() const;
 
  private:
-  Result<uint64_t> write(store::Session& session, const std::vector<LiveTable::Finished>& ended, uint64_t last_seq);
+  Result<uint64_t> write(store::Session& session, const std::vector<LiveTable::Finished>& ended,
+                         const Removals& removals, uint64_t last_seq, Counts& added);
 
   store::Database& database_;
   LiveTable& live_;

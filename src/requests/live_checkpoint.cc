@@ -2,27 +2,14 @@
 #include <algorithm>
 
 #include "requests/live_table.h"
+#include "requests/wire_requeue.h"
 
 namespace gantry::requests {
 namespace {
 
 constexpr uint8_t checkpoint_format = 3;
-constexpr uint8_t format_without_order = 2;
+constexpr uint8_t format_without_requeues = 2;
 constexpr uint8_t format_without_keys = 1;
-
-void put_location(Encoder& out, const journal::Location& location) {
-  out.varint(location.segment);
-  out.varint(location.offset);
-  out.varint(location.size);
-}
-
-journal::Location get_location(Decoder& in) {
-  journal::Location location;
-  location.segment = in.varint();
-  location.offset = static_cast<uint32_t>(in.varint());
-  location.size = static_cast<uint32_t>(in.varint());
-  return location;
-}
 
 void put_time(Encoder& out, Time time) { out.fixed64(static_cast<uint64_t>(time.time_since_epoch().count())); }
 Time get_time(Decoder& in) { return Time(Duration(static_cast<int64_t>(in.fixed64()))); }
@@ -110,6 +97,7 @@ std::string LiveTable::checkpoint() {
     out.u8(entry->priority);
     put_time(out, entry->deadline);
   }
+  put_tail(out);
   return bytes;
 }
 
@@ -140,7 +128,7 @@ Result<void> LiveTable::restore(std::string_view bytes) {
     entry->request_blob = get_blob(in);
     entry->answer_blob = get_blob(in);
     entry->state = get_state(in);
-    if (format >= format_without_order) entry->key = in.bytes();
+    if (format >= format_without_requeues) entry->key = in.bytes();
     if (!entry->key.empty()) entry->fingerprint = in.digest();
     entry->caller = intern(format == checkpoint_format ? in.bytes() : std::string_view());
     if (format == checkpoint_format) {
@@ -157,7 +145,8 @@ Result<void> LiveTable::restore(std::string_view bytes) {
     index(*entry);
     by_seq_.emplace_hint(by_seq_.end(), entry->accept_seq, std::move(entry));
   }
-  if (!in.ok() || by_seq_.size() != count || !in.at_end())
+  const bool has_tail = format != checkpoint_format || get_tail(in);
+  if (!in.ok() || by_seq_.size() != count || !has_tail || !in.at_end())
     return fail(Code::data_loss, "the checkpoint of requests is damaged");
   // Whoever is under way has the turn of its order key: the others come behind it.
   for (const auto& [seq, entry] : by_seq_)

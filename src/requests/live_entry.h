@@ -41,6 +41,7 @@ struct LiveEntry {
   std::optional<journal::BlobId> request_blob;
   std::optional<journal::BlobId> answer_blob;
   RequestState state;
+  std::unique_ptr<Requeued> requeued;
   Place place = Place::none;
   Time back_at;  ///< given back by who had claimed it, not before this; not in the journal, a restart forgets it
 
@@ -48,7 +49,9 @@ struct LiveEntry {
   Time due_at() const { return std::max(state.not_before, back_at); }
   bool waits() const { return place != Place::none && place != Place::claimed; }
   /// It waits for its first delivery's time and holds nobody back; one that waits for a retry keeps its turn.
-  bool is_scheduled() const { return state.attempts == 0 && state.not_before != Time{}; }
+  bool is_scheduled() const {
+    return state.attempts == (requeued ? requeued->attempts : 0) && state.not_before != Time{};
+  }
 };
 
 }  // namespace gantry::requests

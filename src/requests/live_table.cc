@@ -2,6 +2,8 @@
 
 #include <algorithm>
 
+#include "requests/wire_requeue.h"
+
 namespace gantry::requests {
 namespace {
 
@@ -34,7 +36,8 @@ void LiveTable::tell(const AgentKey& agent) const {
 }
 
 void LiveTable::apply_locked(const journal::Record& record, std::optional<AgentKey>& queued) {
-  if (record.kind == request_accepted) return accept(record, queued);
+  if (record.kind == request_accepted || record.kind == request_requeued) return accept(record, queued);
+  if (record.kind == requests_purged) return purge(record);
   if (record.kind == server_started) return restart_all(record.time);
   Entry* entry = entry_of(record.entity);
   if (!entry) return;
@@ -57,8 +60,9 @@ void LiveTable::apply_locked(const journal::Record& record, std::optional<AgentK
 }
 
 void LiveTable::accept(const journal::Record& record, std::optional<AgentKey>& queued) {
-  auto accepted = decode_accepted_summary(record.payload);
-  if (!accepted || by_id_.contains(RequestId(record.entity))) return;
+  auto accepted = decode_accepted_summary(accepted_part(record.payload));
+  if (!accepted || (record.kind == request_requeued && !make_room(record)) || by_id_.contains(RequestId(record.entity)))
+    return;
   auto entry = std::make_unique<Entry>();
   entry->id = RequestId(record.entity);
   entry->scope = intern(record.scope);
@@ -79,6 +83,7 @@ void LiveTable::accept(const journal::Record& record, std::optional<AgentKey>& q
   entry->priority = conditions.priority;
   entry->deadline = conditions.deadline;
   entry->state.not_before = conditions.not_before;
+  if (record.kind == request_requeued) carry_over(*entry, record);
   AgentQueue& queue = queue_of(*entry);
   if (accepted->first_instance) {
     apply_attempt(entry->state, {.number = 1, .instance = *accepted->first_instance}, record.time);
@@ -139,6 +144,7 @@ void LiveTable::forget(Entry& entry) {
     auto found = by_key_.find(KeyName{*entry.scope, entry.agent_id, entry.key});
     if (found != by_key_.end() && found->second == &entry) by_key_.erase(found);
   }
+  if (entry.requeued && entry.requeued->original) originals_.erase(originals_.find(entry.requeued->original->seq));
   by_id_.erase(entry.id);
   by_seq_.erase(entry.accept_seq);
 }
@@ -256,6 +262,7 @@ RequestView LiveTable::view_of(const Entry& entry) const {
   view.accepted_at = entry.accepted_at;
   view.final_seq = entry.final_seq;
   if (entry.state.status == Status::completed) view.final_at = entry.final_at;
+  if (entry.requeued) view.requeued = *entry.requeued;
   view.state = entry.state;
   return view;
 }
@@ -263,7 +270,7 @@ RequestView LiveTable::view_of(const Entry& entry) const {
 std::optional<RequestView> LiveTable::find(const RequestId& id) const {
   std::lock_guard lock(mutex_);
   auto found = by_id_.find(id);
-  if (found == by_id_.end()) return std::nullopt;
+  if (found == by_id_.end() || purged_.contains(id)) return std::nullopt;
   return view_of(*found->second);
 }
 
@@ -277,21 +284,8 @@ std::optional<Status> LiveTable::status(const RequestId& id) const {
 std::optional<KeyHolder> LiveTable::find_key(const KeyName& name) const {
   std::lock_guard lock(mutex_);
   auto found = by_key_.find(name);
-  if (found == by_key_.end()) return std::nullopt;
+  if (found == by_key_.end() || purged_.contains(found->second->id)) return std::nullopt;
   return KeyHolder{view_of(*found->second), found->second->fingerprint};
-}
-
-std::vector<RequestView> LiveTable::list(const Scope& scope, const Filter& filter) const {
-  std::lock_guard lock(mutex_);
-  std::vector<RequestView> views;
-  auto end = filter.before_seq == 0 ? by_seq_.end() : by_seq_.lower_bound(filter.before_seq);
-  while (end != by_seq_.begin() && views.size() < filter.limit) {
-    const Entry& entry = *(--end)->second;
-    if (*entry.scope != scope || (!filter.agent.empty() && *entry.agent != filter.agent)) continue;
-    if (filter.status && *filter.status != entry.state.status) continue;
-    views.push_back(view_of(entry));
-  }
-  return views;
 }
 
 std::vector<RequestId> LiveTable::unfinished(const AgentId& agent) const {
@@ -305,7 +299,9 @@ std::vector<RequestId> LiveTable::unfinished(const AgentId& agent) const {
 bool LiveTable::refers_to(const journal::BlobId& blob) const {
   std::lock_guard lock(mutex_);
   return std::any_of(by_seq_.begin(), by_seq_.end(), [&](const auto& item) {
-    return item.second->request_blob == blob || item.second->answer_blob == blob;
+    const Entry& entry = *item.second;
+    return entry.request_blob == blob || entry.answer_blob == blob ||
+           (entry.requeued && entry.requeued->original && entry.requeued->original->blob == blob);
   });
 }
 
@@ -358,6 +354,7 @@ void LiveTable::forget_projected(uint64_t seq) {
     if (found != by_seq_.end()) forget(*found->second);
     ended_.pop_front();
   }
+  forget_purged(seq);
 }
 
 std::optional<LiveTable::Finished> LiveTable::finished(const RequestId& id) const {
@@ -380,7 +377,9 @@ size_t LiveTable::size() const {
 bool LiveTable::needs(uint64_t first_seq, uint64_t last_seq) {
   std::lock_guard lock(mutex_);
   auto found = by_seq_.lower_bound(first_seq);
-  return found != by_seq_.end() && found->first <= last_seq;
+  if (found != by_seq_.end() && found->first <= last_seq) return true;
+  auto original = originals_.lower_bound(first_seq);
+  return original != originals_.end() && *original <= last_seq;
 }
 
 void LiveTable::reset() {
@@ -391,6 +390,9 @@ void LiveTable::reset() {
   by_id_.clear();
   by_seq_.clear();
   ended_.clear();
+  originals_.clear();
+  purged_.clear();
+  purged_order_.clear();
 }
 
 const Scope* LiveTable::intern(const Scope& scope) {

@@ -50,8 +50,16 @@ class LiveTable final : public journal::Fold {
   std::optional<Status> status(const RequestId& id) const;
   /// The request that holds an Idempotency-Key.
   std::optional<KeyHolder> find_key(const KeyName& name) const;
-  /// At most `filter.limit` entries, newest first.
-  std::vector<RequestView> list(const Scope& scope, const Filter& filter) const;
+  /// At most `filter.limit` entries in the wanted order. `scanned_to` is set if it stopped before it had looked at all.
+  struct Found {
+    std::vector<RequestView> views;
+    uint64_t scanned_to = 0;
+  };
+  Found list(const Scope& scope, const Filter& filter) const;
+  /// Its place in the log if it is here: a row of the history with another one is of its life before.
+  std::optional<uint64_t> accept_seq(const RequestId& id) const;
+  /// It was purged, and the history does not know yet.
+  bool is_purged(const RequestId& id) const;
   /// Ids of the unfinished requests of an agent, oldest first.
   std::vector<RequestId> unfinished(const AgentId& agent) const;
   bool refers_to(const journal::BlobId& blob) const;
@@ -87,6 +95,16 @@ class LiveTable final : public journal::Fold {
   void restart_all(Time at);
   bool finish(Entry& entry, const journal::Record& record);
   void index(Entry& entry);
+  // live_requeue.cc
+  bool make_room(const journal::Record& record);
+  void carry_over(Entry& entry, const journal::Record& record);
+  void keep_original(const Entry& entry);
+  void purge(const journal::Record& record);
+  void forget_purged(uint64_t seq);
+  void put_tail(Encoder& out) const;
+  bool get_tail(Decoder& in);
+  // live_list.cc
+  bool list_some(const Scope& scope, const Filter& filter, uint64_t& cursor, Found& found) const;
   void forget(Entry& entry);
   Entry* entry_of(const IdBytes& id);
   void tell(const AgentKey& agent) const;
@@ -104,6 +122,9 @@ class LiveTable final : public journal::Fold {
   std::unordered_map<AgentId, AgentQueue> queues_;
   std::set<Entry*, ByDeadline> deadlines_;
   std::deque<std::pair<uint64_t, uint64_t>> ended_;  ///< (final seq, accept seq), in log order
+  std::multiset<uint64_t> originals_;                ///< sequences of requests as they were before they were edited
+  std::unordered_map<RequestId, uint64_t> purged_;
+  std::deque<std::pair<uint64_t, RequestId>> purged_order_;
   std::set<Scope> scopes_;
   std::set<std::string, std::less<>> names_;  ///< of agents and callers
   std::unordered_map<RequestId, std::shared_ptr<Notifier>> watchers_;

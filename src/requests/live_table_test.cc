@@ -193,13 +193,13 @@ TEST(LiveTable, ListsNewestFirstWithFilters) {
   LiveTable table;
   Log log(table);
   for (uint64_t n = 1; n <= 5; ++n) log.accept(request(n), 1, n % 2 ? std::optional(instance()) : std::nullopt);
-  auto all = table.list(Scope::standard(), {.limit = 2});
+  auto all = table.list(Scope::standard(), {.limit = 2}).views;
   ASSERT_EQ(all.size(), 2u);
   EXPECT_EQ(all[0].id, request(5));
-  auto pending = table.list(Scope::standard(), {.status = Status::pending});
+  auto pending = table.list(Scope::standard(), {.status = Status::pending}).views;
   ASSERT_EQ(pending.size(), 2u);
   EXPECT_EQ(pending[0].id, request(4));
-  EXPECT_TRUE(table.list(Scope{"other", "default", "dev"}, {}).empty());
+  EXPECT_TRUE(table.list(Scope{"other", "default", "dev"}, {}).views.empty());
 }
 
 struct Counter final : QueueListener {

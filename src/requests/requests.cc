@@ -1,16 +1,17 @@
 #include "requests/requests.h"
 
-#include <algorithm>
-
+#include "requests/change_desk.h"
 #include "requests/history.h"
 #include "requests/key_desk.h"
 #include "requests/live_table.h"
+#include "requests/wire_requeue.h"
 
 namespace gantry::requests {
 
 Requests::Requests(Parts parts, Options options)
     : parts_(parts),
       options_(options),
+      desk_(std::make_unique<ChangeDesk>()),
       live_(std::make_unique<LiveTable>()),
       history_(std::make_unique<History>(parts.database, *live_)),
       keys_(std::make_unique<KeyDesk>(*live_, *history_)) {
@@ -157,41 +158,20 @@ std::vector<AgentKey> Requests::waiting_agents() const { return live_->waiting_a
 Task<Result<RequestView>> Requests::get(Scope scope, RequestId id) {
   if (auto view = live_->find(id); view && view->scope == scope) co_return std::move(*view);
   GANTRY_CO_TRY(auto row, co_await history_->find(scope, id));
-  if (row) co_return std::move(*row);
+  // Between the two looks it may have been requeued: then its row is gone, or of its life before.
+  if (auto view = live_->find(id); view && view->scope == scope) co_return std::move(*view);
+  if (row && !live_->is_purged(id)) co_return std::move(*row);
   co_return fail(ErrorId::GR0401, "there is no request {}", id);
 }
 
 std::optional<Status> Requests::live_status(const RequestId& id) const { return live_->status(id); }
-
-Task<Result<Page>> Requests::list(Scope scope, Filter filter) {
-  // One more than asked for tells whether there is a next page.
-  Filter wider = filter;
-  ++wider.limit;
-  std::vector<RequestView> live = live_->list(scope, wider);
-  GANTRY_CO_TRY(std::vector<RequestView> rows, co_await history_->list(scope, wider));
-  Page page;
-  page.requests.reserve(live.size() + rows.size());
-  // Both are newest first; what was projected between the two looks is in both.
-  std::merge(std::make_move_iterator(live.begin()), std::make_move_iterator(live.end()),
-             std::make_move_iterator(rows.begin()), std::make_move_iterator(rows.end()),
-             std::back_inserter(page.requests),
-             [](const RequestView& a, const RequestView& b) { return a.accept_seq > b.accept_seq; });
-  auto last = std::unique(page.requests.begin(), page.requests.end(),
-                          [](const RequestView& a, const RequestView& b) { return a.accept_seq == b.accept_seq; });
-  page.requests.erase(last, page.requests.end());
-  if (page.requests.size() > filter.limit) {
-    page.requests.resize(filter.limit);
-    page.next = page.requests.back().accept_seq;
-  }
-  co_return page;
-}
 
 Task<Result<StoredRequest>> Requests::load_request(RequestView view) {
   GANTRY_CO_TRY(Result<std::string> payload,
                 co_await parts_.blocking.run([this, at = view.accepted_at] { return parts_.journal.read(at); }));
   if (!payload) co_return std::unexpected(std::move(payload).error().wrap("read the recorded request"));
   StoredRequest stored{.payload = std::make_shared<const std::string>(std::move(*payload)), .record = {}};
-  GANTRY_CO_TRY(stored.record, decode_accepted(*stored.payload));
+  GANTRY_CO_TRY(stored.record, decode_accepted(accepted_part(*stored.payload)));
   co_return stored;
 }
 
@@ -219,10 +199,6 @@ Counts Requests::counts() const {
 }
 
 Counts Requests::counts(const AgentId& agent) const { return live_->counts(agent); }
-
-Task<Result<int64_t>> Requests::expire(Scope scope, std::string agent, Time cutoff) {
-  return history_->expire(std::move(scope), std::move(agent), cutoff);
-}
 
 Task<Result<std::vector<std::string>>> Requests::known_agents(Scope scope) {
   return history_->agents(std::move(scope));

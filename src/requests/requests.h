@@ -2,6 +2,7 @@
 //
 //   Requests       the facade: accept, attempts, completion, queue, look-ups; one for the server
 //   RequestState   the life of one request, pure (request_state.h)
+//   change.h       what is done to requests that have ended: edit, requeue, purge
 //   views.h        what goes in and comes out: requests as others see them, filters, keys
 //   wire.h         the records in the journal
 //   LiveTable      unfinished requests in memory: a fold over the journal (live_table.h)
@@ -29,6 +30,7 @@
 #include "async/async.h"
 #include "base/base.h"
 #include "journal/journal.h"
+#include "requests/change.h"
 #include "requests/views.h"
 #include "store/store.h"
 #include "telemetry/telemetry.h"
@@ -43,6 +45,8 @@ inline constexpr journal::Kind attempt_ended{0x0103};
 inline constexpr journal::Kind request_completed{0x0104};
 inline constexpr journal::Kind request_failed{0x0105};
 inline constexpr journal::Kind request_cancelled{0x0106};
+inline constexpr journal::Kind request_requeued{0x0107};
+inline constexpr journal::Kind requests_purged{0x0108};  ///< names many; the entity is no id
 
 /// The schema of this folder, for the composition root.
 store::Migrations migrations();
@@ -79,6 +83,8 @@ struct Parts {
 class LiveTable;
 class History;
 class KeyDesk;
+class ChangeDesk;
+class ChangeHold;
 
 /// See the head of this file.
 class Requests {
@@ -116,6 +122,19 @@ class Requests {
   /// Every pending request of an agent that was removed becomes a dead letter.
   Task<Result<size_t>> bury_all(AgentId agent, Scope scope, std::string reason);
 
+  // ---- Requests that have ended. Each change and its entry in the audit trail are durable together.
+
+  /// A dead letter or a cancelled request is pending again under its id, with a new set of attempts. GR0414 if it is
+  /// neither or somebody else was first; GR0416 for an edit that cannot be; GR0501 if its agent is gone.
+  Task<Result<void>> requeue(Scope scope, RequestId id, Requeue how);
+  /// Those that fit (dead letters, unless the filter says otherwise), the oldest first, `pause` apart; at most
+  /// `filter.limit`.
+  Task<Result<Batch>> requeue_many(Scope scope, Filter filter, Requeue how, Duration pause);
+  /// Forgets a finished request, its answer and its key. GR0414 if it has not ended.
+  Task<Result<void>> purge(Scope scope, RequestId id, std::string principal);
+  /// As `requeue_many`.
+  Task<Result<Batch>> purge_many(Scope scope, Filter filter, std::string principal);
+
   // ---- Idempotency keys: they live as long as their request is kept.
 
   /// Atomic: of many at once exactly one is told `mine`.
@@ -152,6 +171,8 @@ class Requests {
   std::optional<Status> live_status(const RequestId& id) const;
   Task<Result<Page>> list(Scope scope, Filter filter);
   Task<Result<StoredRequest>> load_request(RequestView view);
+  /// As its caller sent it; only for one that was edited since.
+  Task<Result<StoredRequest>> load_original(RequestView view);
   /// `conflict` if it is not completed.
   Task<Result<StoredAnswer>> load_answer(RequestView view);
   /// Waits until it is finished; false if the deadline came first.
@@ -163,7 +184,7 @@ class Requests {
 
   // ---- Housekeeping.
 
-  /// Forgets finished requests of an agent that ended before `cutoff`; how many.
+  /// Forgets finished requests of an agent that ended before `cutoff`; how many. The audit trail knows first.
   Task<Result<int64_t>> expire(Scope scope, std::string agent, Time cutoff);
   /// Names of agents that the history knows in this scope.
   Task<Result<std::vector<std::string>>> known_agents(Scope scope);
@@ -173,8 +194,18 @@ class Requests {
  private:
   Task<Result<journal::Appended>> append(journal::Kind kind, RequestId id, Scope scope, std::string head,
                                          std::string body, journal::Priority priority);
+  // requeue.cc and purge.cc
+  Task<Result<AgentId>> may_requeue(RequestView view, Requeue how);
+  Task<Result<void>> add_requeue(RequestView view, Requeue how, std::vector<journal::Entry>& entries);
+  Task<Result<void>> add_requeue_of(Scope scope, RequestId id, Requeue how, ChangeHold& hold,
+                                    std::vector<journal::Entry>& entries);
+  Task<Result<Body>> keep_body(Scope scope, std::string body);
+  Task<Result<RequestView>> may_purge(Scope scope, RequestId id, ChangeHold& hold);
+  Task<Result<void>> append_purge(Scope scope, std::vector<RequestView> views, std::string principal);
+
   Parts parts_;
   Options options_;
+  std::unique_ptr<ChangeDesk> desk_;
   std::unique_ptr<LiveTable> live_;
   std::unique_ptr<History> history_;
   std::unique_ptr<KeyDesk> keys_;

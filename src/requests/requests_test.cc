@@ -4,6 +4,7 @@
 
 #include <filesystem>
 
+#include "audit/audit.h"
 #include "os/os.h"
 
 namespace gantry::requests {
@@ -29,7 +30,7 @@ class RequestsTest : public testing::Test {
   }
 
   void open() {
-    const std::array steps{migrations()};
+    const std::array steps{audit::migrations(), migrations()};
     auto database = store::open_sqlite(directory_ / "store.db", steps);
     ASSERT_TRUE(database.has_value()) << database.error().reason();
     database_ = std::move(*database);

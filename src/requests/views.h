@@ -13,6 +13,21 @@
 
 namespace gantry::requests {
 
+/// Where the request stands as its caller sent it, if it was edited since.
+struct Original {
+  uint64_t seq = 0;
+  journal::Location at;
+  std::optional<journal::BlobId> blob;
+};
+
+/// What a request knows of its life before it was requeued, the last time.
+struct Requeued {
+  Time at;
+  uint64_t ended_seq = 0;  ///< of the record that had ended it
+  uint32_t attempts = 0;   ///< begun before
+  std::optional<Original> original = {};
+};
+
 /// A request as listings and `requests show` see it.
 struct RequestView {
   RequestId id;
@@ -28,6 +43,7 @@ struct RequestView {
   uint64_t final_seq = 0;                     ///< of the record that ended it; 0 while it is unfinished
   journal::Location accepted_at;              ///< of its AcceptedRecord
   std::optional<journal::Location> final_at;  ///< of its CompletedRecord, when completed
+  std::optional<Requeued> requeued = {};      ///< in look-ups of one request; listings leave it out
   RequestState state;
 };
 
@@ -77,17 +93,44 @@ struct StoredAnswer {
   CompletedRecord record;
 };
 
-/// What `list` shows.
+/// What `list` shows. Empty texts and times are no condition.
 struct Filter {
-  std::string agent;  ///< empty: all
+  enum class Queues { all, of_agents };
+  enum class Sequence { newest_first, oldest_first };
+
+  std::string agent;
   std::optional<Status> status;
   size_t limit = 100;
-  uint64_t before_seq = 0;  ///< the cursor: newest first, only older ones; 0 from the start
+  /// The cursor: only older ones (newest first), or only younger ones (oldest first); 0 from the start.
+  uint64_t before_seq = 0;
+  uint64_t after_seq = 0;
+  Sequence sequence = Sequence::newest_first;
+  Queues queues = Queues::all;  ///< without `agent`: whether deliveries of webhooks are listed, too
+  Time created_before;
+  Time created_after;
+  std::string key;     ///< the whole Idempotency-Key
+  std::string path;    ///< with `*` or `?` a pattern for the whole path, else its beginning
+  std::string reason;  ///< a part of the reason, in any case
+  std::string text;    ///< a part of target, reason, key or id, in any case
 };
 struct Page {
   std::vector<RequestView> requests;
-  uint64_t next = 0;  ///< the cursor of the next page, 0 at the end
+  /// The cursor of the next page, 0 at the end. A page may hold fewer than `limit`, even none: a look has a bound.
+  uint64_t next = 0;
 };
+
+/// What `matches` looks at.
+struct Traits {
+  RequestId id;
+  std::string_view agent;
+  std::string_view target;
+  std::string_view key;
+  std::string_view reason;
+  Status status = Status::pending;
+  Time created_at;
+};
+/// Every condition of the filter but its cursors.
+bool matches(const Filter& filter, const Traits& traits);
 
 /// How many requests are in each state.
 struct Counts {

@@ -103,6 +103,24 @@ class Api final : public net::Handler {
   Task<Handled> replay_request(Context& context);
   Task<Handled> cancel_request(Context& context);
 
+  // api_dead_letters.cc
+  Task<Handled> requeue_request(Context& context);
+  Task<Handled> requeue_requests(Context& context);
+  Task<Handled> purge_request(Context& context);
+  Task<Handled> purge_requests(Context& context);
+  requests::Requeue requeue_by(const Context& context) const;
+
+  // api_export.cc
+  Task<Handled> export_requests(Context& context);
+  Task<Result<void>> export_page(net::Exchange& exchange, std::vector<requests::RequestView> views, size_t shown);
+
+  // api_audit.cc
+  Task<Handled> list_audit(Context& context);
+  /// A deed that is done, and a read that is about to be: that one need not be recorded twice within a minute. What
+  /// cannot be recorded is in the log of the server; a disk that is full must not keep anybody from looking.
+  Task<void> note(Context& context, std::string action, std::string subject, json::Object details);
+  Task<void> note_read(Context& context, std::string action, std::string subject);
+
   // api_webhooks.cc
   Task<Handled> list_webhooks(Context& context);
   Task<Handled> make_webhook(Context& context);
@@ -122,8 +140,10 @@ class Api final : public net::Handler {
 Result<size_t> limit_of(const Context& context);
 /// A duration in the query; `fallback` if it is not given.
 Result<std::optional<Duration>> duration_of(const Context& context, std::string_view name);
-/// `agent`, `status`, `limit` and `after` of a listing of requests.
-Result<requests::Filter> request_filter_of(const Context& context);
+/// The conditions, `limit` and `after` of a listing of requests.
+Result<requests::Filter> request_filter_of(const Context& context, Time now);
+/// The JSON object in the body; every member must be one of `known`. An empty body is an empty object.
+Task<Result<json::Value>> read_object(Context& context, size_t limit, std::vector<std::string_view> known);
 /// `{"data": …, "next": …}`; no cursor at the end.
 json::Value listing(json::Array data, std::string next);
 

@@ -57,23 +57,6 @@ json::Object delivery_json(const webhooks::Delivery& delivery, std::string_view 
        delivery.request.replay_of ? json::Value(delivery.request.replay_of->to_string()) : json::Value(nullptr)}};
 }
 
-// The JSON object in the body; every member must be one of `known`. An empty body is an empty object.
-Task<Result<json::Value>> read_object(Context& context, std::vector<std::string_view> known) {
-  GANTRY_CO_TRY(std::string text, co_await context.exchange.read_all(body_limit));
-  if (text.empty()) co_return json::Value(json::Object{});
-  GANTRY_CO_TRY(json::Value body, json::parse(text));
-  if (!body.is_object()) co_return fail(Code::invalid, "expected an object, got {}", json::kind_name(body));
-  for (const auto& member : body.get_object()) {
-    std::string_view key(member.key().data(), member.key().size());
-    if (std::ranges::find(known, key) != known.end()) continue;
-    Error error(Code::invalid, fmt::format("{}: there is no such field", key.substr(0, 64)));
-    auto near = closest(key, known);
-    co_return std::unexpected(std::move(error).with_hint(near ? fmt::format("did you mean `{}`?", *near)
-                                                              : fmt::format("possible: {}", fmt::join(known, ", "))));
-  }
-  co_return body;
-}
-
 Result<std::vector<webhooks::Event>> events_of(const json::Value& body) {
   GANTRY_TRY(std::vector<std::string> words, json::get_strings(body, "events"));
   std::vector<webhooks::Event> events;
@@ -138,7 +121,7 @@ Reply Api::made_reply(int status, const webhooks::Made& made) const {
 }
 
 Task<Api::Handled> Api::make_webhook(Context& context) {
-  GANTRY_CO_TRY(json::Value body, co_await read_object(context, {"name", "url", "events", "agent"}));
+  GANTRY_CO_TRY(json::Value body, co_await read_object(context, body_limit, {"name", "url", "events", "agent"}));
   webhooks::NewWebhook wanted;
   GANTRY_CO_TRY(wanted.name, json::get_string(body, "name"));
   GANTRY_CO_TRY(wanted.url, json::get_string(body, "url"));
@@ -153,7 +136,7 @@ Task<Api::Handled> Api::make_webhook(Context& context) {
 }
 
 Task<Api::Handled> Api::change_webhook(Context& context) {
-  GANTRY_CO_TRY(json::Value body, co_await read_object(context, {"url", "events", "agent", "enabled"}));
+  GANTRY_CO_TRY(json::Value body, co_await read_object(context, body_limit, {"url", "events", "agent", "enabled"}));
   GANTRY_CO_TRY(webhooks::Change change, change_of(body));
   GANTRY_CO_TRY(webhooks::Webhook webhook,
                 co_await server_.webhooks().change(context.scope, name_of(context), std::move(change)));
@@ -170,7 +153,7 @@ Task<Api::Handled> Api::delete_webhook(Context& context) {
 }
 
 Task<Api::Handled> Api::rotate_webhook(Context& context) {
-  GANTRY_CO_TRY(json::Value body, co_await read_object(context, {"grace"}));
+  GANTRY_CO_TRY(json::Value body, co_await read_object(context, body_limit, {"grace"}));
   Duration grace = webhooks::default_grace;
   if (has(body, "grace")) {
     GANTRY_CO_TRY(std::string text, json::get_string(body, "grace"));
@@ -190,7 +173,7 @@ Task<Api::Handled> Api::test_webhook(Context& context) {
 }
 
 Task<Api::Handled> Api::list_deliveries(Context& context) {
-  GANTRY_CO_TRY(requests::Filter filter, request_filter_of(context));
+  GANTRY_CO_TRY(requests::Filter filter, request_filter_of(context, server_.clock().now()));
   GANTRY_CO_TRY(webhooks::DeliveryPage page,
                 co_await server_.webhooks().deliveries(context.scope, name_of(context), filter));
   json::Array data;

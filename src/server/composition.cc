@@ -110,8 +110,8 @@ Result<void> Composition::open_sandbox() {
 }
 
 Result<void> Composition::open_store() {
-  const std::array migrations{identity::migrations(), agents::migrations(), requests::migrations(), vault::migrations(),
-                              webhooks::migrations()};
+  const std::array migrations{identity::migrations(), agents::migrations(), requests::migrations(),
+                              audit::migrations(),    vault::migrations(),  webhooks::migrations()};
   auto database = store::open_sqlite(data_ / "store.db", migrations);
   if (!database) return std::unexpected(std::move(database).error().wrap("open the store"));
   database_ = std::move(*database);
@@ -148,6 +148,8 @@ void Composition::make_journal() {
 }
 
 Result<void> Composition::make_features() {
+  audit_ = std::make_unique<audit::Trail>(audit::Parts{*journal_, *database_, clock_},
+                                          audit::Options{.retention = options_.config.duration("audit_retention")});
   requests_ = std::make_unique<requests::Requests>(
       requests::Parts{*journal_, *database_, *blocking_, clock_, random_, log_},
       requests::Options{.orphan_retention = options_.config.duration("retention")});

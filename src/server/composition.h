@@ -7,6 +7,7 @@
 #include <optional>
 
 #include "agents/agents.h"
+#include "audit/audit.h"
 #include "identity/identity.h"
 #include "journal/journal.h"
 #include "net/net.h"
@@ -57,6 +58,7 @@ class Composition {
   identity::Identity& identity() { return *identity_; }
   vault::Vault& vault() { return *vault_; }
   journal::Journal& journal() { return *journal_; }
+  audit::Trail& audit() { return *audit_; }
   requests::Requests& requests() { return *requests_; }
   sandbox::Driver& sandbox() { return *sandbox_; }
   agents::Agents& agents() { return *agents_; }
@@ -91,6 +93,7 @@ class Composition {
   std::unique_ptr<identity::Identity> identity_;
   std::unique_ptr<vault::Vault> vault_;
   std::unique_ptr<journal::Journal> journal_;
+  std::unique_ptr<audit::Trail> audit_;
   std::unique_ptr<requests::Requests> requests_;
   std::unique_ptr<sandbox::Driver> sandbox_;
   std::unique_ptr<agents::Agents> agents_;

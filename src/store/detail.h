@@ -22,7 +22,11 @@ Result<> Statement::each(Parameters parameters, Take take) {
   for (;;) {
     GANTRY_TRY(const bool has_row, step());
     if (!has_row) break;
-    take(Row(*driver_));
+    if constexpr (std::is_same_v<std::invoke_result_t<Take&, const Row&>, bool>) {
+      if (!take(Row(*driver_))) break;
+    } else {
+      take(Row(*driver_));
+    }
   }
   reset();
   return {};

@@ -120,7 +120,7 @@ class Statement {
 
   /// Runs it to its end; the number of rows that it changed.
   Result<int64_t> execute(Parameters parameters);
-  /// Calls `take` for each row.
+  /// Calls `take` for each row; one that returns a bool ends it with false.
   template <class Take>
   Result<> each(Parameters parameters, Take take);
 

@@ -108,7 +108,7 @@ Task<Result<Announcer::Plan>> Announcer::plan(std::vector<News> news) {
     if (shelf == book->by_scope.end()) continue;
     for (const RecordPointer& record : shelf->second) {
       if (!wants(*record, item, view->agent)) continue;
-      RequestId id = delivery_id(record->webhook.id, item);
+      RequestId id = delivery_id(record->webhook.id, item, life_of(item, *view));
       auto known = co_await parts_.requests.get(item.scope, id);
       if (known) continue;
       if (known.error().code() != Code::not_found) co_return std::unexpected(std::move(known).error());

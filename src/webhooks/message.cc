@@ -15,9 +15,10 @@ struct Spelling {
 };
 constexpr Spelling spellings[] = {{Event::accepted, "request.accepted"}, {Event::processing, "request.processing"},
                                   {Event::retrying, "request.retrying"}, {Event::completed, "request.completed"},
-                                  {Event::failed, "request.failed"},     {Event::cancelled, "request.cancelled"}};
-constexpr Event events[] = {Event::accepted,  Event::processing, Event::retrying,
-                            Event::completed, Event::failed,     Event::cancelled};
+                                  {Event::failed, "request.failed"},     {Event::cancelled, "request.cancelled"},
+                                  {Event::requeued, "request.requeued"}};
+constexpr Event events[] = {Event::accepted, Event::processing, Event::retrying, Event::completed,
+                            Event::failed,   Event::cancelled,  Event::requeued};
 
 bool is_end(Event event) { return event == Event::completed || event == Event::failed || event == Event::cancelled; }
 
@@ -61,6 +62,11 @@ std::vector<News> news_of(const journal::Record& record) {
     news.event = Event::processing;
     news.status = requests::Status::processing;
     news.attempts = attempt->number;
+  } else if (record.kind == requests::request_requeued) {
+    auto attempts = requests::attempts_before(record.payload);
+    if (!attempts) return {};
+    news.event = Event::requeued;
+    news.attempts = *attempts;
   } else if (record.kind == requests::attempt_ended) {
     auto ended = requests::decode_attempt_ended(record.payload);
     if (!ended) return {};
@@ -89,6 +95,9 @@ std::vector<News> news_of(const journal::Record& record) {
 }
 
 bool is_stale(const News& news, const requests::RequestView& view) {
+  // Of its life before it was requeued only the end is known; what came behind that was refused.
+  if (view.requeued && news.seq < view.accept_seq) return news.seq > view.requeued->ended_seq;
+  if (news.event == Event::requeued) return news.seq != view.accept_seq;
   if (is_end(news.event)) return view.final_seq != news.seq;
   return view.final_seq != 0 && view.final_seq < news.seq;
 }
@@ -122,11 +131,16 @@ std::string test_body(const Webhook& webhook, Time now) {
                                       {"data", json::Object{{"webhook", json::Object{{"name", webhook.name}}}}}});
 }
 
-RequestId delivery_id(const WebhookId& webhook, const News& news) {
+uint64_t life_of(const News& news, const requests::RequestView& view) {
+  return view.requeued && news.seq >= view.accept_seq ? view.accept_seq : 0;
+}
+
+RequestId delivery_id(const WebhookId& webhook, const News& news, uint64_t life) {
   crypto::Sha256 hash;
   hash.update(webhook.bytes());
   hash.update(news.request.bytes());
   hash.update(fmt::format("{} {}", to_string(news.event), news.attempts));
+  if (life != 0) hash.update(fmt::format(" {}", life));
   crypto::Digest digest = hash.finish();
   // A UUIDv7 like every other id: the time of the request, then the hash where others have randomness.
   IdBytes bytes = news.request.bytes();

@@ -35,8 +35,10 @@ std::string body_of(const News& news, const requests::RequestView& view);
 /// The message of `webhooks test`.
 std::string test_body(const Webhook& webhook, Time now);
 
-/// The id of a delivery: the same for the same webhook, request, event and attempt. Sorts by the request's time.
-RequestId delivery_id(const WebhookId& webhook, const News& news);
+/// The id of a delivery: the same for the same webhook, request, life, event and attempt. Sorts by the request's time.
+RequestId delivery_id(const WebhookId& webhook, const News& news, uint64_t life = 0);
+/// Tells the lives of a request that was requeued apart, which may have the same events; 0 for the first.
+uint64_t life_of(const News& news, const requests::RequestView& view);
 
 /// Type and request of a recorded message; empty texts if it is none.
 struct Heading {

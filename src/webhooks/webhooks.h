@@ -50,6 +50,7 @@ enum class Event : uint8_t {
   completed,   ///< answered
   failed,      ///< a dead letter
   cancelled,   ///< taken back by somebody
+  requeued,    ///< a dead letter goes out again
 };
 /// `request.completed`. Static lifetime.
 std::string_view to_string(Event event);

@@ -6,6 +6,7 @@
 #include <deque>
 #include <filesystem>
 
+#include "audit/audit.h"
 #include "os/os.h"
 #include "webhooks/webhooks.h"
 
@@ -85,7 +86,7 @@ class WebhooksTest : public testing::Test {
   }
 
   void open() {
-    const std::array steps{requests::migrations(), migrations()};
+    const std::array steps{audit::migrations(), requests::migrations(), migrations()};
     auto database = store::open_sqlite(directory_ / "store.db", steps);
     ASSERT_TRUE(database.has_value()) << database.error().reason();
     database_ = std::move(*database);
