@@ -22,17 +22,20 @@ Task<void> Proxy::State::expire_all() {
   auto agents = co_await parts_.requests.known_agents(scope);
   if (!agents) co_return;
   for (const std::string& agent : *agents) {
-    Time cutoff = parts_.clock.now() - retention_of(scope, agent);
-    auto removed = co_await parts_.requests.expire(scope, agent, cutoff);
+    const core::Retention retention = retention_of(scope, agent);
+    auto removed = co_await parts_.requests.expire(
+        scope, agent,
+        {.since = parts_.clock.now() - retention.age, .count = retention.count, .bytes = retention.bytes});
     if (removed && *removed > 0)
       parts_.logger.info("finished requests passed their retention", telemetry::field("agent", agent),
                          telemetry::field("count", *removed));
   }
 }
 
-Duration Proxy::State::retention_of(const Scope& scope, const std::string& agent) const {
+core::Retention Proxy::State::retention_of(const Scope& scope, const std::string& agent) const {
   auto route = parts_.agents.find(scope, agent);
-  return route ? route->spec()->persistence.retention.age : parts_.requests.options().orphan_retention;
+  if (route) return route->spec()->persistence.retention;
+  return {.age = parts_.requests.options().orphan_retention};
 }
 
 }  // namespace gantry::proxy

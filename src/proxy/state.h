@@ -101,7 +101,7 @@ class Proxy::State final : public Background {
   // housekeeping.cc
   Task<void> keep_house();
   Task<void> expire_all();
-  Duration retention_of(const Scope& scope, const std::string& agent) const;
+  core::Retention retention_of(const Scope& scope, const std::string& agent) const;
 
   AttemptParts attempt_parts(Scope scope) { return {parts_, options_, pool_, attempts_here(), std::move(scope)}; }
   std::shared_ptr<Attempts> attempts_here();

@@ -474,10 +474,10 @@ TEST_F(DeadLettersTest, PurgesManyByFilterAndLeavesTheRest) {
 TEST_F(DeadLettersTest, RetentionHasAnEntryThatSaysHowMany) {
   dead();
   settle();
-  auto removed = wait(requests_->expire(scope_, "bot", clock_.now() + std::chrono::hours(1)));
+  auto removed = wait(requests_->expire(scope_, "bot", {.since = clock_.now() + std::chrono::hours(1)}));
   ASSERT_TRUE(removed.has_value());
   EXPECT_EQ(*removed, 1);
-  EXPECT_EQ(*wait(requests_->expire(scope_, "bot", clock_.now() + std::chrono::hours(1))), 0);
+  EXPECT_EQ(*wait(requests_->expire(scope_, "bot", {.since = clock_.now() + std::chrono::hours(1)})), 0);
   auto page = wait(trail_->list(scope_, {.action = "requests.expire"}));
   ASSERT_EQ(page->entries.size(), 1u);
   EXPECT_EQ(json::get_int(page->entries[0].entry.details, "count").value_or(0), 1);

@@ -8,7 +8,7 @@ namespace gantry::requests {
 namespace {
 
 // Times are Unix milliseconds, ids 16 bytes, `log` the attempts as encoded by pack_log.
-const std::array<std::string_view, 4> steps{R"sql(
+const std::array<std::string_view, 5> steps{R"sql(
   CREATE TABLE requests (
     accept_seq INTEGER NOT NULL,
     final_seq INTEGER NOT NULL,
@@ -57,14 +57,17 @@ const std::array<std::string_view, 4> steps{R"sql(
   DROP INDEX requests_by_end;
   CREATE INDEX requests_by_end ON requests (final_seq) WHERE final_segment <> accept_segment;
 )sql",
-                                            requeue_schema};
+                                            requeue_schema,
+                                            // What is kept beside the records, for retention by size.
+                                            "ALTER TABLE requests ADD COLUMN blob_bytes INTEGER NOT NULL DEFAULT 0;"};
 
 constexpr std::string_view insert_sql =
     "INSERT OR IGNORE INTO requests (accept_seq, final_seq, scope, id, agent_id, agent, method, target, status, "
     "attempts,"
     " failures, response_status, reason, created_at, ended_at, replay_of, accept_segment, accept_offset, accept_size,"
-    " final_segment, final_offset, final_size, request_blob, answer_blob, log, key, fingerprint)"
-    " VALUES (?, ?, :scope, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)";
+    " final_segment, final_offset, final_size, request_blob, answer_blob, log, key, fingerprint,"
+    " blob_bytes)"
+    " VALUES (?, ?, :scope, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)";
 
 constexpr std::string_view columns =
     "accept_seq, id, agent_id, agent, method, target, status, attempts, failures, response_status, reason, created_at,"
@@ -192,7 +195,8 @@ Result<> insert(store::Statement& statement, const LiveTable::Finished& finished
                                  blob_parameter(finished.answer_blob),
                                  crypto::bytes_of(log),
                                  key,
-                                 fingerprint});
+                                 fingerprint,
+                                 finished.blob_bytes});
   if (!done) return std::unexpected(std::move(done).error());
   return {};
 }
@@ -359,33 +363,6 @@ Task<Result<History::Found>> History::list(Scope scope, Filter filter) {
     if (found.views.size() == filter.limit) found.scanned_to = 0;
     return found;
   });
-}
-
-Task<Result<int64_t>> History::expire(Scope scope, std::string agent, Time cutoff) {
-  // In portions, so that projections do not wait long for the writer.
-  int64_t total = 0;
-  for (;;) {
-    auto removed = co_await database_.write(scope, [agent, cutoff](store::Session& session) {
-      return session.execute(
-          "DELETE FROM requests WHERE accept_seq IN (SELECT accept_seq FROM requests"
-          " WHERE scope = :scope AND agent = ? AND ended_at < ? ORDER BY accept_seq LIMIT 1000)",
-          {agent, cutoff});
-    });
-    if (!removed) co_return std::unexpected(std::move(removed).error());
-    total += *removed;
-    if (*removed == 0) co_return total;
-  }
-}
-
-Task<Result<int64_t>> History::count_expired(Scope scope, std::string agent, Time cutoff) {
-  auto counted = co_await database_.read(scope, [agent, cutoff](store::Session& session) {
-    return session.find<int64_t>(
-        "SELECT COUNT(*) FROM (SELECT 1 FROM requests WHERE scope = :scope AND agent = ? AND ended_at < ?"
-        " LIMIT 1000000)",
-        {agent, cutoff}, [](const store::Row& row) { return row.integer(0); });
-  });
-  if (!counted) co_return std::unexpected(std::move(counted).error());
-  co_return counted->value_or(0);
 }
 
 Task<Result<std::vector<std::string>>> History::agents(Scope scope) {

@@ -27,9 +27,13 @@ class History final : public journal::Projection {
   Task<Result<std::optional<KeyHolder>>> find_key(KeyName name);
   using Found = LiveTable::Found;
   Task<Result<Found>> list(Scope scope, Filter filter);
-  /// How many `expire` would remove now; counts up to 1,000,000.
-  Task<Result<int64_t>> count_expired(Scope scope, std::string agent, Time cutoff);
-  Task<Result<int64_t>> expire(Scope scope, std::string agent, Time cutoff);
+  /// What `expire` would remove now.
+  struct Expired {
+    int64_t count = 0;        ///< up to 1,000,000
+    int64_t last_beyond = 0;  ///< sequence of the newest that is one too many, or too large; 0 for none
+  };
+  Task<Result<Expired>> find_expired(Scope scope, std::string agent, Keep keep);
+  Task<Result<int64_t>> expire(Scope scope, std::string agent, Keep keep, Expired expired);
   Task<Result<std::vector<std::string>>> agents(Scope scope);
   /// Blocks.
   Result<bool> refers_to(const journal::BlobId& blob);

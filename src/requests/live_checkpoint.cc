@@ -96,6 +96,7 @@ std::string LiveTable::checkpoint() {
     out.bytes(entry->order_key);
     out.u8(entry->priority);
     put_time(out, entry->deadline);
+    out.varint(entry->blob_bytes);
   }
   put_tail(out);
   return bytes;
@@ -135,6 +136,7 @@ Result<void> LiveTable::restore(std::string_view bytes) {
       entry->order_key = in.bytes();
       entry->priority = in.u8();
       entry->deadline = get_time(in);
+      entry->blob_bytes = in.varint();
     }
     if (!in.ok()) break;
     if (entry->state.status == Status::processing) {

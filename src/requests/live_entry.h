@@ -40,6 +40,7 @@ struct LiveEntry {
   journal::Location final_at;
   std::optional<journal::BlobId> request_blob;
   std::optional<journal::BlobId> answer_blob;
+  uint64_t blob_bytes = 0;  ///< of both
   RequestState state;
   std::unique_ptr<Requeued> requeued;
   Place place = Place::none;

@@ -76,6 +76,7 @@ void LiveTable::accept(const journal::Record& record, std::optional<AgentKey>& q
   entry->accept_seq = record.seq;
   entry->accepted_at = record.location;
   entry->request_blob = accepted->blob;
+  entry->blob_bytes = accepted->blob ? accepted->body_size : 0;
   const Conditions& conditions = accepted->conditions;
   entry->key = conditions.key;
   entry->fingerprint = conditions.fingerprint;
@@ -116,6 +117,7 @@ bool LiveTable::finish(Entry& entry, const journal::Record& record) {
     if (fits) {
       entry.final_at = record.location;
       entry.answer_blob = completed->blob;
+      if (completed->blob) entry.blob_bytes += completed->body_size;
     }
   } else {
     auto failed = decode_failed(record.payload);
@@ -366,7 +368,8 @@ std::optional<LiveTable::Finished> LiveTable::finished(const RequestId& id) cons
                   .final_seq = entry.final_seq,
                   .fingerprint = entry.fingerprint,
                   .request_blob = entry.request_blob,
-                  .answer_blob = entry.answer_blob};
+                  .answer_blob = entry.answer_blob,
+                  .blob_bytes = entry.blob_bytes};
 }
 
 size_t LiveTable::size() const {

@@ -78,6 +78,7 @@ class LiveTable final : public journal::Fold {
     crypto::Digest fingerprint{};
     std::optional<journal::BlobId> request_blob;
     std::optional<journal::BlobId> answer_blob;
+    uint64_t blob_bytes = 0;  ///< of both
   };
   std::optional<Finished> finished(const RequestId& id) const;
   size_t size() const;

@@ -82,17 +82,19 @@ Task<Result<Batch>> Requests::purge_many(Scope scope, Filter filter, std::string
   co_return batch;
 }
 
-Task<Result<int64_t>> Requests::expire(Scope scope, std::string agent, Time cutoff) {
-  GANTRY_CO_TRY(int64_t count, co_await history_->count_expired(scope, agent, cutoff));
-  if (count == 0) co_return int64_t{0};
+Task<Result<int64_t>> Requests::expire(Scope scope, std::string agent, Keep keep) {
+  GANTRY_CO_TRY(History::Expired expired, co_await history_->find_expired(scope, agent, keep));
+  if (expired.count == 0) co_return int64_t{0};
   // First the entry, then the deed: what is gone has an entry even after a crash in between.
   audit::Entry entry{.principal = "gantry", .action = "requests.expire", .subject = agent};
-  entry.details["count"] = count;
-  entry.details["ended_before"] = format_time(cutoff);
+  entry.details["count"] = expired.count;
+  entry.details["ended_before"] = format_time(keep.since);
+  if (keep.count != 0) entry.details["kept_count"] = keep.count;
+  if (keep.bytes.count != 0) entry.details["kept_bytes"] = keep.bytes.count;
   journal::Entry record = audit::to_record(scope, entry);
   auto done = co_await parts_.journal.append(std::move(record));
   if (!done) co_return std::unexpected(std::move(done).error().wrap("journal the retention"));
-  co_return co_await history_->expire(std::move(scope), std::move(agent), cutoff);
+  co_return co_await history_->expire(std::move(scope), std::move(agent), keep, expired);
 }
 
 }  // namespace gantry::requests

@@ -184,8 +184,8 @@ class Requests {
 
   // ---- Housekeeping.
 
-  /// Forgets finished requests of an agent that ended before `cutoff`; how many. The audit trail knows first.
-  Task<Result<int64_t>> expire(Scope scope, std::string agent, Time cutoff);
+  /// Forgets finished requests of an agent that are beyond what is kept; how many. The audit trail knows first.
+  Task<Result<int64_t>> expire(Scope scope, std::string agent, Keep keep);
   /// Names of agents that the history knows in this scope.
   Task<Result<std::vector<std::string>>> known_agents(Scope scope);
   /// Deletes blobs that no request refers to. Blocks.

@@ -225,11 +225,44 @@ TEST_F(RequestsTest, RetentionForgetsFinishedRequestsOnly) {
   complete(done, "answer");
   RequestId waiting = accept("2");
   settle();
-  auto removed = wait(requests_->expire(scope_, "bot", clock_.now() + std::chrono::seconds(1)));
+  auto removed = wait(requests_->expire(scope_, "bot", {.since = clock_.now() + std::chrono::seconds(1)}));
   ASSERT_TRUE(removed.has_value());
   EXPECT_EQ(*removed, 1);
   EXPECT_FALSE(wait(requests_->get(scope_, done)).has_value());
   EXPECT_EQ(status(waiting), Status::pending);
+}
+
+TEST_F(RequestsTest, RetentionKeepsTheNewestUpToACountAndASize) {
+  std::vector<RequestId> ids;
+  for (int i = 0; i < 6; ++i) {
+    ids.push_back(accept(std::string(1000, 'x'), instance()));
+    complete(ids.back(), std::string(1000, 'y'));
+  }
+  settle();
+  const auto kept = [&] { return wait(requests_->list(scope_, {}))->requests.size(); };
+  EXPECT_EQ(*wait(requests_->expire(scope_, "bot", {.count = 6, .bytes = mebibytes(1)})), 0);
+  EXPECT_EQ(*wait(requests_->expire(scope_, "bot", {.count = 4})), 2);
+  EXPECT_FALSE(wait(requests_->get(scope_, ids[1])).has_value());
+  EXPECT_EQ(kept(), 4u);
+  // Each of them is a little more than 2 KiB.
+  EXPECT_EQ(*wait(requests_->expire(scope_, "bot", {.bytes = Bytes{5000}})), 2);
+  EXPECT_EQ(kept(), 2u);
+  EXPECT_TRUE(wait(requests_->get(scope_, ids[5])).has_value());
+}
+
+TEST_F(RequestsTest, RetentionBySizeCountsWhatIsStoredBesideTheRecords) {
+  Body body{.size = 1'000'000};
+  body.blob = journal::BlobId{7};
+  for (int i = 0; i < 3; ++i) {
+    RequestId id = accept("", instance());
+    CompletedRecord record;
+    record.number = 1;
+    record.status = 200;
+    record.body = body;
+    ASSERT_TRUE(wait(requests_->complete(id, scope_, std::move(record), "")).has_value());
+  }
+  settle();
+  EXPECT_EQ(*wait(requests_->expire(scope_, "bot", {.bytes = Bytes{2'500'000}})), 1);
 }
 
 TEST_F(RequestsTest, TheRequestsOfARemovedAgentBecomeDeadLetters) {
@@ -280,7 +313,7 @@ TEST_F(RequestsTest, AKeyIsHeldByItsRequestForAsLongAsThatIsKept) {
   EXPECT_EQ(wait(requests_->claim_key({scope_, AgentId(IdBytes{2}), "k"}, print(1)))->state, KeyClaim::State::mine);
   EXPECT_EQ(wait(requests_->claim_key({{"other", "default", "dev"}, agent(), "k"}, print(1)))->state,
             KeyClaim::State::mine);
-  ASSERT_TRUE(wait(requests_->expire(scope_, "bot", clock_.now() + std::chrono::seconds(1))).has_value());
+  ASSERT_TRUE(wait(requests_->expire(scope_, "bot", {.since = clock_.now() + std::chrono::seconds(1)})).has_value());
   EXPECT_EQ(wait(requests_->claim_key(name, print(1)))->state, KeyClaim::State::mine);
 }
 

@@ -132,6 +132,13 @@ struct Traits {
 /// Every condition of the filter but its cursors.
 bool matches(const Filter& filter, const Traits& traits);
 
+/// What is kept of the finished requests of an agent: what is beyond any of the bounds goes, the oldest first.
+struct Keep {
+  Time since;          ///< those that ended at or after this
+  uint64_t count = 0;  ///< 0 for no bound
+  Bytes bytes{};       ///< of their records and blobs; 0 for no bound
+};
+
 /// How many requests are in each state.
 struct Counts {
   uint64_t pending = 0;

@@ -65,6 +65,7 @@ AcceptedStart get_accepted_start(Decoder& decoder) {
   start.summary.target = decoder.bytes();
   start.body = get_body(decoder, flags);
   start.summary.blob = start.body.blob;
+  start.summary.body_size = start.body.size;
   if (found == format_with_conditions)
     start.summary.conditions = decode_conditions(decoder, ConditionsFormat::two);
   else if (found == format_with_more_conditions)
@@ -89,6 +90,7 @@ CompletedStart get_completed_start(Decoder& decoder) {
   start.summary.status = static_cast<uint16_t>(decoder.varint());
   start.body = get_body(decoder, flags);
   start.summary.blob = start.body.blob;
+  start.summary.body_size = start.body.size;
   return start;
 }
 

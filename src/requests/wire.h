@@ -120,6 +120,7 @@ struct AcceptedSummary {
   std::optional<RequestId> replay_of;
   std::optional<InstanceId> first_instance;
   std::optional<journal::BlobId> blob;
+  uint64_t body_size = 0;
   Conditions conditions = {};
 };
 Result<AcceptedSummary> decode_accepted_summary(std::string_view payload);
@@ -127,6 +128,7 @@ struct CompletedSummary {
   uint32_t number = 0;
   uint16_t status = 0;
   std::optional<journal::BlobId> blob;
+  uint64_t body_size = 0;
 };
 Result<CompletedSummary> decode_completed_summary(std::string_view payload);
 
