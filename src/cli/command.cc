@@ -7,8 +7,8 @@ namespace gantry::cli {
 const std::vector<Command>& command_table() {
   static const std::vector<Command> table = [] {
     std::vector<Command> rows;
-    for (auto make :
-         {server_commands, deploy_commands, agent_commands, request_commands, webhook_commands, other_commands})
+    for (auto make : {server_commands, deploy_commands, agent_commands, request_commands, dead_letter_commands,
+                      webhook_commands, other_commands})
       for (auto& row : make()) rows.push_back(std::move(row));
     return rows;
   }();

@@ -112,12 +112,17 @@ Flag yes_flag();
 Flag watch_flag();
 Flag interval_flag();
 Flag timeout_flag(std::string_view about, std::string_view fallback);
+/// `--status` with the states that the command knows.
+Flag status_flag(std::vector<std::string_view> states, std::string_view fallback);
+/// The conditions that every command for many requests has, and then `more`.
+std::vector<Flag> with_request_filters(std::vector<Flag> more);
 
 /// The rows of one group file.
 std::vector<Command> server_commands();
 std::vector<Command> deploy_commands();
 std::vector<Command> agent_commands();
 std::vector<Command> request_commands();
+std::vector<Command> dead_letter_commands();
 std::vector<Command> webhook_commands();
 std::vector<Command> other_commands();
 

@@ -44,6 +44,17 @@ Result<int> run_requests_list(Session& session);
 Result<int> run_requests_show(Session& session);
 Result<int> run_requests_replay(Session& session);
 Result<int> run_requests_cancel(Session& session);
+// commands/dead_letters.cc
+Result<int> run_requests_requeue(Session& session);
+Result<int> run_requests_purge(Session& session);
+// commands/requests_edit.cc
+Result<int> run_requests_edit(Session& session);
+// commands/requests_export.cc
+Result<int> run_requests_export(Session& session);
+// commands/requests_watch.cc
+Result<int> run_requests_watch(Session& session);
+// commands/audit.cc
+Result<int> run_audit_list(Session& session);
 // commands/webhooks.cc
 Result<int> run_webhooks_list(Session& session);
 Result<int> run_webhooks_add(Session& session);

@@ -41,7 +41,7 @@ Command requests() {
   return {
       .name = "requests",
       .group = group,
-      .summary = "List, show, replay and cancel durable requests",
+      .summary = "Durable requests: find, repair, repeat, remove, export",
       .description =
           "Every request whose method is persistent is in the journal before the agent sees it, and findable by its id "
           "ever after.",
@@ -55,21 +55,19 @@ Command requests_list() {
       .aliases = {"requests ls"},
       .group = group,
       .summary = "List requests, the newest first",
-      .description = "One line for each request: its agent, state, attempts and answer.",
-      .flags = {{"--agent", 'a', Value::agent, "NAME", "only requests of this agent", ""},
-                {"--status",
-                 's',
-                 Value::choice,
-                 "STATUS",
-                 "only requests in this state",
-                 "",
-                 {"pending", "processing", "completed", "failed", "cancelled"}},
-                {"--limit", 'n', Value::number, "N", "at most this many", "50"},
-                watch_flag(),
-                interval_flag(),
-                output_flag()},
+      .description =
+          "One line for each request: its agent, state, attempts and answer. Deliveries of webhooks are left out, "
+          "unless "
+          "--all-queues or --agent webhook:NAME asks for them. Bodies are not searched.",
+      .flags = with_request_filters({status_flag({"pending", "processing", "completed", "failed", "cancelled"}, ""),
+                                     {"--all-queues", 0, Value::none, "", "deliveries of webhooks, too", ""},
+                                     {"--limit", 'n', Value::number, "N", "at most this many", "50"},
+                                     watch_flag(),
+                                     interval_flag(),
+                                     output_flag()}),
       .examples = {{"gantry requests list --agent bot", "of one agent"},
                    {"gantry requests list --status failed -o name", "ids of dead letters"},
+                   {"gantry requests list --path '/orders/*' --older-than 1h", "by path and age"},
                    {"gantry requests list --watch", "stay and refresh"}},
       .advice = {{"A request failed", "gantry requests show ID"}},
       .exits = {3, 4, 11, 130},
@@ -83,11 +81,16 @@ Command requests_show() {
       .group = group,
       .summary = "Show one request: attempts, headers, bodies",
       .description =
-          "Prints its state, the timeline of its attempts, and request and answer. JSON bodies are indented.",
+          "Prints its state, the timeline of its attempts with what differs from one to the next, and request and "
+          "answer. "
+          "JSON bodies are indented. Of a request that was edited it shows the original, too. Who looks is in the "
+          "audit "
+          "trail.",
       .arguments = {{.name = "ID", .value = Value::request, .about = "id of the request, such as req_01J…"}},
       .flags = {output_flag()},
       .examples = {{"gantry requests show req_01JD0000000000000000000000", "for a person"}},
-      .advice = {{"It is a dead letter and the cause is gone", "gantry requests replay ID"}},
+      .advice = {{"It is a dead letter and the cause is gone", "gantry requests requeue ID"},
+                 {"It is a dead letter because something is wrong with it", "gantry requests edit ID"}},
       .exits = {3, 4, 11},
       .run = run_requests_show,
   };

@@ -49,6 +49,7 @@ struct Batch {
   std::string first_error;      ///< why the first one was skipped
   uint64_t next = 0;            ///< the cursor (`Filter::after_seq`) behind which more may fit; 0 at the end
   std::optional<Time> last_at;  ///< when the last one goes out, if they were requeued with pauses
+  std::optional<Time> next_at;  ///< when the next one would
 };
 
 /// At most so many are changed by one call.

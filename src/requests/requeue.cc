@@ -159,6 +159,7 @@ Task<Result<Batch>> Requests::requeue_many(Scope scope, Filter filter, Requeue h
       if (pause > Duration{}) {
         batch.last_at = next_at;
         next_at += pause;
+        batch.next_at = next_at;
       }
     }
     auto done = co_await parts_.journal.append_many(std::move(entries));

@@ -83,8 +83,16 @@ Result<requests::Edit> edit_of(const json::Value& body) {
   return edit;
 }
 
-// `not_before` for a delay in the body.
+// `not_before` in the body, or a delay.
 Result<Time> time_of(const json::Value& body, Time now) {
+  if (json::find(body, "not_before") != nullptr) {
+    if (json::find(body, "delay") != nullptr) return fail(Code::invalid, "not_before: `delay` stands beside it");
+    GANTRY_TRY(std::string text, json::get_string(body, "not_before"));
+    auto time = parse_time(text);
+    if (!time) return std::unexpected(std::move(time).error().wrap("not_before"));
+    if (*time > now + longest_delay) return fail(Code::invalid, "not_before: that is more than a year ahead");
+    return *time <= now ? Time{} : *time;
+  }
   if (json::find(body, "delay") == nullptr) return Time{};
   GANTRY_TRY(std::string text, json::get_string(body, "delay"));
   auto delay = parse_duration(text);
@@ -168,7 +176,7 @@ requests::Requeue Api::requeue_by(const Context& context) const {
 
 Task<Api::Handled> Api::requeue_request(Context& context) {
   GANTRY_CO_TRY(RequestId id, RequestId::parse(context.parameters.at(0)));
-  auto body = co_await read_object(context, edit_limit, {"method", "target", "headers", "body", "delay"});
+  auto body = co_await read_object(context, edit_limit, {"method", "target", "headers", "body", "delay", "not_before"});
   if (!body && body.error().code() == Code::invalid) co_return wrong(body.error().reason());
   if (!body) co_return std::unexpected(std::move(body).error());
   requests::Requeue how = requeue_by(context);
@@ -185,7 +193,7 @@ Task<Api::Handled> Api::requeue_request(Context& context) {
 
 Task<Api::Handled> Api::requeue_requests(Context& context) {
   const Time now = server_.clock().now();
-  GANTRY_CO_TRY(Many many, co_await read_many(context, now, {"rate", "delay"}));
+  GANTRY_CO_TRY(Many many, co_await read_many(context, now, {"rate", "delay", "not_before"}));
   const auto status = many.filter.status;
   if (status && status != requests::Status::failed && status != requests::Status::cancelled)
     co_return fail(Code::invalid, "status: only failed and cancelled requests can be requeued");
@@ -198,6 +206,7 @@ Task<Api::Handled> Api::requeue_requests(Context& context) {
                      telemetry::field("principal", context.principal));
   json::Object object = batch_json("requeued", batch);
   object["last_at"] = batch.last_at ? json::Value(format_time(*batch.last_at)) : json::Value(nullptr);
+  object["next_at"] = batch.next_at ? json::Value(format_time(*batch.next_at)) : json::Value(nullptr);
   co_return Reply{.body = std::move(object)};
 }
 

@@ -81,6 +81,22 @@ TEST(News, OfARecordBehindTheEndAreStale) {
   EXPECT_FALSE(is_stale({.event = Event::processing, .seq = 6}, view));
 }
 
+TEST(News, OfALifeBeforeARequeueAreStaleOnlyBehindItsEnd) {
+  requests::RequestView view{.accept_seq = 20, .requeued = requests::Requeued{.ended_seq = 7}};
+  EXPECT_FALSE(is_stale({.event = Event::failed, .seq = 7}, view));
+  EXPECT_FALSE(is_stale({.event = Event::processing, .seq = 6}, view));
+  EXPECT_TRUE(is_stale({.event = Event::failed, .seq = 9}, view));
+  EXPECT_FALSE(is_stale({.event = Event::requeued, .seq = 20}, view));
+  EXPECT_TRUE(is_stale({.event = Event::requeued, .seq = 21}, view));
+  view.final_seq = 25;
+  EXPECT_FALSE(is_stale({.event = Event::failed, .seq = 25}, view));
+  // Both lives may fail with the same number of attempts: each is told.
+  WebhookId webhook(IdBytes{1});
+  News first{.event = Event::failed, .seq = 7, .attempts = 3}, second{.event = Event::failed, .seq = 25, .attempts = 3};
+  EXPECT_EQ(life_of(first, view), 0u);
+  EXPECT_NE(delivery_id(webhook, first, life_of(first, view)), delivery_id(webhook, second, life_of(second, view)));
+}
+
 TEST(News, AreWantedByEventAgentAndAge) {
   WebhookRecord record;
   record.webhook.events = {Event::completed};

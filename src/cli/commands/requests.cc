@@ -10,10 +10,6 @@ namespace {
 
 constexpr Duration poll_interval = std::chrono::milliseconds(150);
 
-std::string request_path(std::string_view id, std::string_view rest = {}) {
-  return fmt::format("/v1/requests/{}{}{}", percent_encode(id), rest.empty() ? "" : "/", rest);
-}
-
 Cell status_cell(const json::Value& request) {
   std::string status = text_at(request, "status");
   Tint tint = tint_of_status(status);
@@ -32,6 +28,37 @@ std::string took(const json::Value& request) {
   return format_duration_short(std::chrono::milliseconds(int_at(request, "duration_ms")));
 }
 
+}  // namespace
+
+std::string request_path(std::string_view id, std::string_view rest) {
+  return fmt::format("/v1/requests/{}{}{}", percent_encode(id), rest.empty() ? "" : "/", rest);
+}
+
+Error about_request(Error error) { return std::move(error).with_hint("gantry requests list"); }
+
+json::Object filter_object(const Invocation& given) {
+  static constexpr std::pair<std::string_view, std::string_view> names[] = {{"--agent", "agent"},
+                                                                            {"--status", "status"},
+                                                                            {"--older-than", "older_than"},
+                                                                            {"--newer-than", "newer_than"},
+                                                                            {"--path", "path"},
+                                                                            {"--reason", "reason"},
+                                                                            {"--text", "text"},
+                                                                            {"--idempotency-key", "key"}};
+  json::Object filter;
+  for (const auto& [flag, name] : names)
+    if (auto value = given.text(flag)) filter[name] = *value;
+  return filter;
+}
+
+std::string filter_query(const Invocation& given) {
+  std::string query;
+  for (const auto& member : filter_object(given))
+    query += fmt::format("{}{}={}", query.empty() ? "?" : "&", std::string_view(member.key()),
+                         percent_encode(std::string_view(member.value().get_string())));
+  return query;
+}
+
 Listing request_listing(Time now) {
   return {{text_column("ID", "id"),
            text_column("AGENT", "agent"),
@@ -47,6 +74,8 @@ Listing request_listing(Time now) {
           "id",
           "no requests"};
 }
+
+namespace {
 
 /// Every line of `text` with `indent` spaces in front.
 std::string indented(std::string_view text, size_t indent) {
@@ -112,6 +141,37 @@ std::string render_attempts(const json::Value& request, const Canvas& canvas) {
   return out;
 }
 
+// What is not the same in two attempts that follow each other, and how long there was nothing in between.
+std::string difference(const json::Value& before, const json::Value& after) {
+  std::vector<std::string> parts;
+  if (text_at(before, "instance") != text_at(after, "instance")) parts.push_back("another instance");
+  for (std::string_view name : {"outcome", "detail"}) {
+    std::string was = text_at(before, name), is = text_at(after, name);
+    if (was == is) continue;
+    auto word = [](const std::string& text) { return text.empty() ? std::string("none") : without_controls(text); };
+    parts.push_back(fmt::format("{} {} → {}", name, word(was), word(is)));
+  }
+  auto ended = parse_time(text_at(before, "ended_at"));
+  auto started = parse_time(text_at(after, "started_at"));
+  if (parts.empty()) parts.push_back("the same");
+  if (ended && started)
+    parts.push_back(
+        fmt::format("began {} later", format_duration_short(std::max(Duration::zero(), *started - *ended))));
+  return fmt::format("{}", fmt::join(parts, "; "));
+}
+
+std::string render_differences(const json::Value& request, const Style& style) {
+  const json::Array& log = array_at(request, "attempt_log");
+  std::string out;
+  for (size_t i = 1; i < log.size(); ++i)
+    out += fmt::format(
+        "  {} {}\n",
+        style.paint(Tint::accent, fmt::format("{} → {}:", text_at(log[i - 1], "attempt"), text_at(log[i], "attempt"))),
+        difference(log[i - 1], log[i]));
+  if (out.empty()) return "";
+  return fmt::format("\n{}\n{}", style.paint(Tint::bold, "What differs"), out);
+}
+
 std::string render_request(const json::Value& request, const Canvas& canvas, Time now) {
   const Style& style = canvas.style;
   std::string next_attempt = text_at(request, "next_attempt_at");
@@ -124,14 +184,20 @@ std::string render_request(const json::Value& request, const Canvas& canvas, Tim
        {"Next attempt", {next_attempt}},
        {"Created",
         {fmt::format("{} ({} ago)", text_at(request, "created_at"), age_of(text_at(request, "created_at"), now))}},
+       {"Requeued", {text_at(request, "requeued_at")}},
        {"Completed", {text_at(request, "completed_at")}},
        {"Took", {took(request) == "-" ? "" : took(request)}},
        {"Replay of", {text_at(request, "replay_of")}}},
       style);
   out += "\n" + style.paint(Tint::bold, "Attempts") + "\n" + render_attempts(request, canvas);
+  out += render_differences(request, style);
   out += fmt::format("\n{}\n  {} {}\n", style.paint(Tint::bold, "Request"), text_at(request, "method"),
                      without_controls(text_at(request, "target")));
   if (const json::Value* sent = json::find(request, "request"); sent != nullptr) out += render_message(*sent, style);
+  if (const json::Value* original = json::find(request, "original"); original != nullptr)
+    out +=
+        fmt::format("\n{}\n  {} {}\n{}", style.paint(Tint::bold, "Before it was edited"), text_at(*original, "method"),
+                    without_controls(text_at(*original, "target")), render_message(*original, style));
   const json::Value* response = json::find(request, "response");
   if (response != nullptr && response->is_object()) {
     out += fmt::format("\n{}\n  {}\n{}", style.paint(Tint::bold, "Answer"), text_at(*response, "status"),
@@ -144,8 +210,6 @@ bool is_finished(const json::Value& request) {
   std::string status = text_at(request, "status");
   return status == "completed" || status == "failed" || status == "cancelled";
 }
-
-Error about_request(Error error) { return std::move(error).with_hint("gantry requests list"); }
 
 }  // namespace
 
@@ -173,10 +237,8 @@ void print_request(Session& session, const json::Value& request) {
 
 Result<int> run_requests_list(Session& session) {
   const Invocation& given = session.given();
-  std::string target = "/v1/requests";
-  if (auto agent = given.text("--agent")) target += "?agent=" + percent_encode(*agent);
-  if (auto status = given.text("--status"))
-    target += fmt::format("{}status={}", target.contains('?') ? "&" : "?", *status);
+  std::string target = "/v1/requests" + filter_query(given);
+  if (given.has("--all-queues")) target += fmt::format("{}all_queues=true", target.contains('?') ? "&" : "?");
   return watch(session, [&]() -> Result<Frame> {
     GANTRY_TRY(ApiClient * api, session.api());
     auto rows = api->list(target, given.number_or_fallback("--limit"));
@@ -191,7 +253,7 @@ Result<int> run_requests_show(Session& session) {
   if (!request) return std::unexpected(about_request(std::move(request).error()));
   print_request(session, *request);
   if (text_at(*request, "status") == "failed")
-    session.suggest(fmt::format("gantry requests replay {}", text_at(*request, "id")));
+    session.suggest(fmt::format("gantry requests requeue {}", text_at(*request, "id")), "edit ID changes it first");
   return 0;
 }
 
