@@ -21,7 +21,7 @@ build=(
 # What a running server needs besides its shared libraries.
 run=(bubblewrap python3)
 # What the tests call.
-test=(python3-pytest python3-pytest-xdist python3-yaml python3-aiohttp iproute2 procps curl)
+test=(python3-pytest python3-pytest-xdist python3-yaml python3-aiohttp iproute2 procps curl openssl)
 # What the benchmarks compare with.
 bench=(wrk nginx-light)
 

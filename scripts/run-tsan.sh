@@ -6,8 +6,8 @@
 set -euo pipefail
 cd "$(dirname "$0")/.."
 
-# Folders that share state between threads and have passed as a whole; `store` and `sandbox` are to come.
-folders=(async telemetry net journal vault requests proxy webhooks agents server)
+# Folders that share state between threads.
+folders=(async telemetry net store journal vault sandbox requests proxy webhooks agents server)
 if (($#)); then folders=("$@"); fi
 
 targets=()
@@ -23,4 +23,9 @@ scripts/build.sh tsan "${targets[@]}" gantry-shim
 
 names=$(IFS='|'; echo "${targets[*]%_test}")
 export TSAN_OPTIONS="halt_on_error=1 second_deadlock_stack=1 ${TSAN_OPTIONS:-}"
-ctest --test-dir build/tsan --output-on-failure --no-tests=error -R "^($names)\$"
+log=$(mktemp)
+trap 'rm -f "$log"' EXIT
+status=0
+ctest --test-dir build/tsan --output-on-failure --no-tests=error -R "^($names)\$" 2>&1 | tee "$log" || status=$?
+if ((status != 0)); then scripts/what-failed.sh "$log"; fi
+exit "$status"

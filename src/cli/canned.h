@@ -19,7 +19,8 @@ inline const std::string agent = R"({
      "limits":[{"name":"memory","limit":"512Mi","grade":"enforced","how":"cgroup v1 memory controller"},
        {"name":"cpu","limit":"500m","grade":"none","how":"no cpu controller"}]},
     {"id":"ins_01JD4Y9Q2V6X8Z0A1B2C3D4E5H","replica":1,"status":"backoff","reason":"exit 137, out of memory at 512Mi",
-     "pid":null,"started_at":null,"ready_at":null,"restarts":4,"in_flight":0}]})";
+     "pid":null,"started_at":null,"ready_at":null,"restarts":4,"in_flight":0,
+     "isolation":{"driver":"","rootless":false,"user":"","namespaces":[],"seccomp":""},"limits":[]}]})";
 
 inline const std::string ready_agent = R"({
   "id":"agt_01JD4Y9Q2V6X8Z0A1B2C3D4E5J","name":"notes","scope":"default/default/dev","labels":{},"kind":"command",

@@ -28,6 +28,7 @@ enum class Value {
   directory,
   agent,    ///< the name of a deployed agent
   request,  ///< the id of a request
+  webhook,  ///< the name of a webhook
   command,  ///< words of a command, for `help`
   key,      ///< a configuration key
   choice,   ///< one of `choices`

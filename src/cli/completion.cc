@@ -49,6 +49,8 @@ std::string bash_values(Value value, const std::vector<std::string_view>& choice
       return "_gantry_words \"$(gantry list -o name 2>/dev/null)\"";
     case Value::request:
       return "_gantry_words \"$(gantry requests list -o name 2>/dev/null)\"";
+    case Value::webhook:
+      return "_gantry_words \"$(gantry webhooks list -o name 2>/dev/null)\"";
     case Value::key:
       return fmt::format("_gantry_words '{}'", fmt::join(setting_names(), " "));
     case Value::command:
@@ -145,6 +147,8 @@ std::string zsh_action(Value value, const std::vector<std::string_view>& choices
       return "_gantry_agents";
     case Value::request:
       return "_gantry_requests";
+    case Value::webhook:
+      return "_gantry_webhooks";
     case Value::key:
       return fmt::format("({})", fmt::join(setting_names(), " "));
     case Value::command:
@@ -208,6 +212,7 @@ std::string zsh() {
 # zsh completion for gantry; made by: gantry completion zsh
 _gantry_agents() {{ local -a names; names=(${{(f)"$(gantry list -o name 2>/dev/null)"}}); compadd -a names }}
 _gantry_requests() {{ local -a ids; ids=(${{(f)"$(gantry requests list -o name 2>/dev/null)"}}); compadd -a ids }}
+_gantry_webhooks() {{ local -a names; names=(${{(f)"$(gantry webhooks list -o name 2>/dev/null)"}}); compadd -a names }}
 
 _gantry() {{
   local -a commands
@@ -247,6 +252,8 @@ std::string fish_values(Value value, const std::vector<std::string_view>& choice
       return " -xa '(gantry list -o name 2>/dev/null)'";
     case Value::request:
       return " -xa '(gantry requests list -o name 2>/dev/null)'";
+    case Value::webhook:
+      return " -xa '(gantry webhooks list -o name 2>/dev/null)'";
     case Value::key:
       return fmt::format(" -xa '{}'", fmt::join(setting_names(), " "));
     case Value::command:

@@ -114,7 +114,7 @@ Result<> Session::confirm(std::string_view question) {
   if (takes_flag(invocation_.command(), "--yes") && invocation_.has("--yes")) return {};
   if (environment_.in_device != Device::terminal) {
     return std::unexpected(Error(ErrorId::GR0802, fmt::format("{}: standard input is no terminal", question))
-                               .with_hint(fmt::format("gantry {} --yes", invocation_.command().name)));
+                               .with_hint("the same command with --yes does not ask"));
   }
   *environment_.err << question << " [y/N] " << std::flush;
   std::string answer;

@@ -90,7 +90,8 @@ Command completion() {
       .group = group,
       .summary = "Print a completion script for a shell",
       .description =
-          "Prints a script that completes commands, flags and their values, names of agents and ids of requests.",
+          "Prints a script that completes commands, flags and their values, names of agents and webhooks, and ids of "
+          "requests.",
       .arguments =
           {{.name = "SHELL", .value = Value::choice, .about = "the shell", .choices = {"bash", "zsh", "fish"}}},
       .flags = {{"--output",

@@ -7,7 +7,7 @@ namespace {
 
 constexpr std::string_view group = "Webhooks";
 
-Argument name_argument() { return {.name = "NAME", .about = "name of the webhook"}; }
+Argument name_argument() { return {.name = "NAME", .value = Value::webhook, .about = "name of the webhook"}; }
 
 Flag event_flag(std::string_view fallback) {
   return {"--event",
@@ -60,7 +60,8 @@ Command webhooks_add() {
           "never "
           "again: keep it where the receiver finds it.\n\n"
           "By default webhooks go to public addresses only; the setting webhook_allowed_hosts of the server says more.",
-      .arguments = {name_argument(), {.name = "URL", .about = "where to call, http or https"}},
+      .arguments = {{.name = "NAME", .about = "name of the webhook"},
+                    {.name = "URL", .about = "where to call, http or https"}},
       .flags = {event_flag("request.completed, request.failed"),
                 {"--agent", 'a', Value::agent, "NAME", "only requests of this agent", "all agents"},
                 output_flag()},

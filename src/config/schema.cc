@@ -132,6 +132,11 @@ constexpr Option options[] = {
      .description =
          "Where webhooks may go, with commas: hostnames, `*.example.com`, `*` for any with a public address, "
          "addresses and networks such as `10.1.0.0/16`; empty means `*`."},
+    {.name = "webhook_ca_file",
+     .type = Type::path,
+     .fallback = "",
+     .environment = "GANTRY_WEBHOOK_CA_FILE",
+     .description = "File with certificates in PEM that https calls of webhooks trust besides those of the machine."},
 };
 
 Result<> check_integer(const Option& option, std::string_view value) {

@@ -29,7 +29,7 @@
 namespace gantry::identity {
 
 /// What a principal may do until roles exist: both may do everything in their scope; only `root`
-/// may create and revoke keys.
+/// may create and revoke keys and rotate the keys of the encryption.
 enum class PrincipalKind { root, key };
 std::string_view to_string(PrincipalKind kind);
 

@@ -36,7 +36,7 @@ class TlsClient;
 struct TlsClientOptions {
   enum class Verify { peer_and_name, nothing };
   Verify verify = Verify::peer_and_name;
-  std::string ca_file = {};  ///< PEM; empty: the machine's trust store
+  std::string ca_file = {};  ///< PEM, trusted besides the machine's trust store; empty: only that
 };
 Result<std::shared_ptr<TlsClient>> load_tls_client(const TlsClientOptions& options);
 

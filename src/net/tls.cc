@@ -61,10 +61,9 @@ Result<std::shared_ptr<TlsClient>> load_tls_client(const TlsClientOptions& optio
     return tls;
   }
   tls->context.set_verify_mode(asio::ssl::verify_peer, error);
-  if (options.ca_file.empty())
-    tls->context.set_default_verify_paths(error);
-  else
-    tls->context.load_verify_file(options.ca_file, error);
+  tls->context.set_default_verify_paths(error);
+  if (error) return tls_failure("read the trusted certificates of this machine", error);
+  if (!options.ca_file.empty()) tls->context.load_verify_file(options.ca_file, error);
   if (error) return tls_failure("read the trusted certificates " + options.ca_file, error);
   return tls;
 } catch (const boost::system::system_error& failure) {

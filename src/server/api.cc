@@ -115,7 +115,7 @@ std::span<const Api::Route> Api::routes() {
       {"GET", "/v1/openapi.json", Access::keyed, &Api::openapi},
       {"POST", "/v1/server/shutdown", Access::keyed, &Api::shutdown},
       {"GET", "/v1/encryption", Access::keyed, &Api::encryption},
-      {"POST", "/v1/encryption/rotate", Access::keyed, &Api::rotate_encryption},
+      {"POST", "/v1/encryption/rotate", Access::root, &Api::rotate_encryption},
       {"POST", "/v1/validate", Access::keyed, &Api::validate},
       {"POST", "/v1/workdirs", Access::keyed, &Api::put_workdir},
       {"HEAD", "/v1/workdirs/{digest}", Access::keyed, &Api::head_workdir},
@@ -175,6 +175,7 @@ Result<Api::Caller> Api::authenticate(net::Headers headers) const {
   }
   GANTRY_TRY(auto principal, server_.identity().authenticate(token));
   caller.principal = principal->name;
+  caller.kind = principal->kind;
   caller.scope = principal->scope;
   return caller;
 }
@@ -249,11 +250,17 @@ Task<void> Api::handle_proxy(net::Exchange& exchange) {
 Task<void> Api::handle_route(net::Exchange& exchange, const Route& route, std::vector<std::string> parameters) {
   Context context{
       .exchange = exchange, .principal = "anonymous", .scope = server_.scope(), .parameters = {}, .query = {}};
-  if (route.access == Access::keyed) {
+  if (route.access != Access::open) {
     auto caller = authenticate(exchange.request().headers);
     if (!caller) {
       co_await exchange.respond(401, {{"Content-Type", "application/problem+json"}, {"WWW-Authenticate", "Bearer"}},
                                 net::problem_json(caller.error()));
+      co_return;
+    }
+    if (route.access == Access::root && caller->kind != identity::PrincipalKind::root) {
+      co_await net::respond_error(exchange,
+                                  Error(Code::denied, fmt::format("the key '{}' is not a root key", caller->principal))
+                                      .with_hint("only root keys may do this; gantry up names the file of one"));
       co_return;
     }
     context.principal = std::move(caller->principal);

@@ -36,7 +36,8 @@ struct Reply {
   std::vector<std::pair<std::string, std::string>> headers = {};
 };
 
-enum class Access { keyed, open };
+/// `root` is for what concerns the whole server and its keys.
+enum class Access { keyed, open, root };
 
 class Api final : public net::Handler {
  public:
@@ -61,6 +62,7 @@ class Api final : public net::Handler {
 
   struct Caller {
     std::string principal;
+    identity::PrincipalKind kind = identity::PrincipalKind::key;
     Scope scope;
     proxy::Call::Authorization authorization = proxy::Call::Authorization::of_agent;
   };

@@ -169,9 +169,15 @@ Result<void> Composition::make_webhooks() {
   if (!hosts)
     return std::unexpected(Error(ErrorId::GR0701, fmt::format("webhook_allowed_hosts: {}", hosts.error().reason()))
                                .with_hint("gantry config view --origin"));
+  const std::string ca_file = options_.config.text("webhook_ca_file");
+  // A file that cannot be read must stop the start and not every delivery.
+  if (!ca_file.empty())
+    if (auto trusted = net::load_tls_client({.ca_file = ca_file}); !trusted)
+      return std::unexpected(Error(ErrorId::GR0701, fmt::format("webhook_ca_file: {}", trusted.error().reason()))
+                                 .with_hint("gantry config view --origin"));
   webhooks_ = std::make_unique<webhooks::Webhooks>(
       webhooks::Parts{*journal_, *database_, *requests_, *threads_, *blocking_, clock_, random_, log_},
-      webhooks::Options{.hosts = std::move(*hosts)});
+      webhooks::Options{.hosts = std::move(*hosts), .ca_file = ca_file});
   return named("load the webhooks", webhooks_->load());
 }
 
@@ -190,7 +196,7 @@ Result<void> Composition::listen() {
   net::ServerOptions server_options{.listen = endpoint};
   server_options.limits.max_body_bytes = options_.config.size("request_body_limit").count;
   server_ = std::make_unique<net::Server>(server_options, net::ServerParts{*threads_, clock_, *api_});
-  return named("listen on " + endpoint.to_string(), server_->start());
+  return server_->start();
 }
 
 Result<void> Composition::write_server_file() {

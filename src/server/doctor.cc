@@ -34,8 +34,9 @@ json::Object journal_check(Composition& server) {
   std::string detail = fmt::format("sequence {} is durable", server.journal().durable_seq());
   for (const journal::Lag& lag : server.journal().lag()) {
     if (!lag.failure.empty())
-      return check("journal", Verdict::fail, "history: " + lag.failure, "look into logs/server.log");
-    detail += fmt::format(", the history is {} records behind", lag.records);
+      return check("journal", Verdict::fail, fmt::format("'{}': {}", lag.projection, lag.failure),
+                   "look into the log of the server");
+    detail += fmt::format(", '{}' is {} records behind", lag.projection, lag.records);
   }
   if (health == journal::Health::ready) return check("journal", Verdict::ok, detail);
   return check("journal", Verdict::fail, fmt::format("{}; state {}", detail, journal::to_string(health)),
@@ -54,6 +55,15 @@ json::Object flush_check(Composition& server) {
   return check("flush", Verdict::ok, detail);
 }
 
+json::Object encryption_check(const vault::Status& status) {
+  if (!status.enabled)
+    return check("encryption", Verdict::ok,
+                 "off, what is stored can be read on the disk; a key in encryption_key_file turns it on");
+  return check("encryption", Verdict::ok,
+               fmt::format("on with master key {}, number {}; scopes sealed: {}", status.fingerprint, status.generation,
+                           status.scopes.size()));
+}
+
 void add_sandbox_checks(const Result<sandbox::Probe>& probe, json::Array& checks) {
   if (!probe) {
     checks.push_back(check("sandbox", Verdict::fail, probe.error().reason(), probe.error().hint()));
@@ -63,7 +73,8 @@ void add_sandbox_checks(const Result<sandbox::Probe>& probe, json::Array& checks
   std::string namespaces;
   for (const std::string& name : achieved.namespaces) namespaces += (namespaces.empty() ? "" : " ") + name;
   checks.push_back(check("sandbox", Verdict::ok,
-                         fmt::format("{} {}, started a real one in {}, namespaces: {}", achieved.driver, probe->version,
+                         fmt::format("{}{}{}, started a real one in {}, namespaces: {}", achieved.driver,
+                                     probe->version.empty() ? "" : " ", probe->version,
                                      format_duration_short(probe->start_time), namespaces)));
   checks.push_back(check("seccomp", achieved.seccomp == sandbox::Grade::enforced ? Verdict::ok : Verdict::fail,
                          sandbox::to_string(achieved.seccomp)));
@@ -87,6 +98,8 @@ Task<json::Value> examine(Composition& server) {
   checks.push_back(disk_check(server.data()));
   checks.push_back(journal_check(server));
   checks.push_back(flush_check(server));
+  auto keys = co_await server.blocking().run([&server] { return server.vault().status(); });
+  checks.push_back(keys ? encryption_check(*keys) : check("encryption", Verdict::fail, keys.error().reason()));
   auto probe = co_await server.sandbox().probe();
   add_sandbox_checks(probe, checks);
   co_return json::Object{{"checks", std::move(checks)}};

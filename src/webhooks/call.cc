@@ -81,7 +81,8 @@ Task<Result<std::shared_ptr<net::TlsClient>>> Deliverer::trust() {
     std::lock_guard lock(mutex_);
     if (trust_) co_return trust_;
   }
-  GANTRY_CO_TRY(auto loaded, co_await parts_.blocking.run([] { return net::load_tls_client({}); }));
+  GANTRY_CO_TRY(auto loaded, co_await parts_.blocking.run(
+                                 [file = options_.ca_file] { return net::load_tls_client({.ca_file = file}); }));
   if (!loaded) co_return std::unexpected(std::move(loaded).error());
   std::lock_guard lock(mutex_);
   trust_ = *loaded;

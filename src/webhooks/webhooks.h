@@ -111,6 +111,8 @@ struct DeliveryPage {
 /// Bounds and times.
 struct Options {
   AllowedHosts hosts;
+  /// PEM: trusted besides the machine's certificates, for receivers with an authority of their own. Empty: none.
+  std::string ca_file = {};
   /// Webhooks of one scope.
   size_t max_webhooks = 100;
   /// Deliveries of one webhook that wait; a webhook whose receiver lets it come to this is disabled.

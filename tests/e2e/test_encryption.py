@@ -1,10 +1,13 @@
 """Encryption at rest: what callers and agents said is not readable on disk, and keys change while requests flow."""
 import base64
+import contextlib
+import hashlib
 import http.client
 import itertools
 import os
 import pathlib
 import random
+import sqlite3
 import threading
 import time
 
@@ -231,3 +234,45 @@ def rotate_and_die(server, key):
         server.request("POST", "/v1/encryption/rotate", f'{{"new_key_file": "{key}"}}')
     except (OSError, http.client.HTTPException):
         pass
+
+
+def add_key(server, name):
+    """A key that is not a root key, put into the store of a server that is stopped; its token."""
+    token = "gk_" + base64.urlsafe_b64encode(os.urandom(32)).decode().rstrip("=")
+    with contextlib.closing(sqlite3.connect(server.data / "store.db")) as store, store:
+        (scope,) = store.execute("SELECT scope FROM identity_keys").fetchone()
+        row = (scope, os.urandom(16), name, "key", hashlib.sha256(token.encode()).digest(), time.time_ns() // 1_000_000)
+        store.execute("INSERT INTO identity_keys (scope, id, name, kind, hash, created_at) VALUES (?, ?, ?, ?, ?, ?)", row)
+    return token
+
+
+def test_only_root_keys_rotate(make_server, home):
+    server = use_key(make_server(), make_key(home, "first")).start()
+    server.stop()
+    token = add_key(server, "ci")
+    server.start()
+    before = server.api("GET", "/v1/encryption")
+    root, server.key = server.key, token
+    assert server.api("GET", "/v1/encryption") == before, "the key works"
+    refused = server.api("POST", "/v1/encryption/rotate", {}, expect=403)
+    assert refused["code"] == "denied" and refused["message"] == "the key 'ci' is not a root key" and refused["hint"]
+    assert server.api("GET", "/v1/encryption") == before
+    server.key = root
+    assert server.api("POST", "/v1/encryption/rotate", {})["made"] == 1
+
+
+def test_doctor_says_whether_data_is_encrypted(make_server, home):
+    def line(server, name="encryption"):
+        (found,) = [one for one in server.api("GET", "/v1/doctor")["checks"] if one["name"] == name]
+        return found
+
+    server = make_server().start()
+    plain = line(server)
+    assert plain["status"] == "ok" and plain["detail"].startswith("off") and "encryption_key_file" in plain["detail"]
+    assert line(server, "sandbox")["detail"].startswith("bubblewrap, started")
+    assert "'requests' is " in line(server, "journal")["detail"] and "'webhooks' is " in line(server, "journal")["detail"]
+    server.stop()
+    use_key(server, make_key(home, "first")).start()
+    status = server.api("GET", "/v1/encryption")
+    assert line(server)["detail"] == (
+        f"on with master key {status['fingerprint']}, number 1; scopes sealed: {len(status['scopes'])}")

@@ -8,6 +8,7 @@ import os
 import pathlib
 import re
 import socket
+import ssl
 import subprocess
 import sys
 import threading
@@ -42,9 +43,9 @@ class Call:
 
 
 class Receiver:
-    """Notes every call; answers with the next status of `script`, then with 204."""
+    """Notes every call; answers with the next status of `script`, then with 204. With an SSL context by https."""
 
-    def __init__(self):
+    def __init__(self, tls=None):
         self.calls, self.script, self.lock = [], collections.deque(), threading.Lock()
         receiver = self
 
@@ -69,6 +70,10 @@ class Receiver:
         self.server.daemon_threads = True
         self.port = self.server.server_address[1]
         self.url = f"http://127.0.0.1:{self.port}/hook"
+        self.server.handle_error = lambda *_: None  # callers may leave in the middle of a handshake
+        if tls:
+            self.server.socket = tls.wrap_socket(self.server.socket, server_side=True, do_handshake_on_connect=False)
+            self.url = f"https://127.0.0.1:{self.port}/hook"
         threading.Thread(target=self.server.serve_forever, daemon=True).start()
 
     def seen(self, count=1, seconds=60):
@@ -228,6 +233,76 @@ def test_a_hostname_that_leads_inside_is_not_connected_to(make_server, receiver)
     waiting = wait_for(lambda: (one := deliveries(server)[0])["attempts"] >= 1 and one["reason"] and one, 30, "it was tried")
     assert "localhost is " in waiting["reason"] and "public internet" in waiting["reason"]
     assert receiver.calls == []
+
+
+class Authority:
+    """A certificate authority, and a receiver's certificate of it for 127.0.0.1; all made by `openssl`."""
+
+    def __init__(self, folder):
+        self.folder = folder
+        folder.mkdir()
+        self.file = folder / "authority.pem"
+        new = ["req", "-newkey", "ec", "-pkeyopt", "ec_paramgen_curve:P-256", "-nodes"]
+        self.run(*new, "-x509", "-days", "2", "-subj", "/CN=Our authority", "-keyout", "authority.key", "-out", self.file)
+        self.run(*new, "-subj", "/CN=receiver", "-keyout", "receiver.key", "-out", "receiver.csr")
+        (folder / "names").write_text("subjectAltName=IP:127.0.0.1")
+        self.run("x509", "-req", "-days", "2", "-in", "receiver.csr", "-CA", self.file, "-CAkey", "authority.key",
+                 "-CAcreateserial", "-extfile", "names", "-out", "receiver.pem")  # fmt: skip
+        self.context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
+        self.context.load_cert_chain(folder / "receiver.pem", folder / "receiver.key")
+
+    def run(self, *words):
+        subprocess.run(["openssl", *map(str, words)], cwd=self.folder, check=True, capture_output=True)
+
+
+@pytest.fixture
+def authority(tmp_path):
+    return Authority(tmp_path / "authority")
+
+
+@pytest.fixture
+def tls_receiver(authority):
+    one = Receiver(authority.context)
+    yield one
+    one.close()
+
+
+def test_https_is_called_when_its_authority_is_trusted(make_server, authority, tls_receiver):
+    server = make_server({**LOOPBACK, "GANTRY_WEBHOOK_CA_FILE": str(authority.file)}).start()
+    made = make(server, tls_receiver)
+    server.deploy("bot")
+    assert server.call("bot", "/do/a", "POST", "x").status == 200
+    (call,) = tls_receiver.seen(1)
+    assert call.signatures == [signature_of(made["secret"], call)]
+    (delivery,) = finished(server, 1)
+    assert (delivery["status"], delivery["response_status"]) == ("completed", 204)
+
+
+def test_https_that_nobody_vouches_for_gets_nothing_and_the_log_says_why(server, tls_receiver):
+    make(server, tls_receiver)
+    server.api("POST", "/v1/webhooks/ops/test", {}, expect=202)
+
+    def tried():
+        (delivery,) = deliveries(server)
+        return [one for one in server.show(delivery["id"])["attempt_log"] if one["detail"]]
+
+    (attempt, *_) = wait_for(tried, 60, "an attempt has failed")
+    assert attempt["outcome"] == "refused"
+    assert "TLS handshake with 127.0.0.1: certificate verify failed" in attempt["detail"]
+    assert tls_receiver.calls == []
+
+
+@pytest.mark.parametrize("content", [None, "no certificate\n"])
+def test_a_bad_file_of_authorities_stops_the_start_with_a_reason(make_server, tmp_path, content):
+    file = tmp_path / "authority.pem"
+    if content:
+        file.write_text(content)
+    server = make_server({**LOOPBACK, "GANTRY_WEBHOOK_CA_FILE": str(file)})
+    server.spawn()
+    assert server.process.wait(60) != 0
+    server.process.stdout.close()
+    log = server.log_path.read_text()
+    assert "GR0701" in log and f"webhook_ca_file: read the trusted certificates {file}" in log, log
 
 
 def test_a_bad_allow_list_stops_the_start_with_a_reason(make_server):

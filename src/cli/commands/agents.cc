@@ -28,7 +28,8 @@ std::string limit_in_words(const json::Value& instance) {
 }
 
 std::string isolation_in_words(const json::Value& instance) {
-  if (json::find(instance, "isolation") == nullptr) return "";
+  // Between two lives there is none.
+  if (text_at(instance, "isolation.driver").empty()) return "";
   std::vector<std::string> spaces;
   for (const auto& space : array_at(instance, "isolation.namespaces"))
     if (space.is_string()) spaces.emplace_back(space.get_string());

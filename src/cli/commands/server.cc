@@ -93,7 +93,9 @@ std::string render_status(const json::Value& status, const Style& style) {
        {"Version", {text_at(status, "version")}},
        {"Process",
         {fmt::format("pid {}, up {}, {} resident", text_at(status, "pid"),
-                     format_duration_short(std::chrono::milliseconds(count("uptime_ms")) / 1000 * 1000),
+                     count("uptime_ms") < 1000
+                         ? "less than 1s"
+                         : format_duration_short(std::chrono::milliseconds(count("uptime_ms")) / 1000 * 1000),
                      format_bytes_short({static_cast<uint64_t>(count("rss_bytes"))}))}},
        {"Data", {text_at(status, "data_dir")}},
        {"Scope", {text_at(status, "scope")}},

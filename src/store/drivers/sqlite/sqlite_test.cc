@@ -139,9 +139,10 @@ Task<void> write_one(Database& database, std::atomic<int>& refused) {
 }
 
 TEST_F(SqliteFaults, RefusesWritesBeyondTheBoundOfTheQueue) {
-  auto database = open({.queued_writes = 4});
+  // Before the database, whose thread still holds on to their executor when the last write has returned.
   IoThreads threads(1);
   threads.start();
+  auto database = open({.queued_writes = 4});
   TaskGroup group;
   std::latch entered(1);
   std::latch go(1);
