@@ -10,6 +10,24 @@ requests::Order order_of(const core::AgentSpec& spec) {
   return spec.concurrency == 1 && spec.replicas <= 1 ? requests::Order::strict : requests::Order::relaxed;
 }
 
+// Times of retries are those of the wall clock, which somebody may set back: the steady one tells.
+class ClockWatch {
+ public:
+  explicit ClockWatch(Clock& clock) : clock_(clock), wall_(clock.now()), steady_(clock.steady()) {}
+  /// How far it was set back since the last look; nullopt for less than a second, which is drift.
+  std::optional<Duration> went_back() {
+    const Duration behind = (clock_.steady() - steady_) - (clock_.now() - wall_);
+    wall_ = clock_.now();
+    steady_ = clock_.steady();
+    return behind > std::chrono::seconds(1) ? std::optional(behind) : std::nullopt;
+  }
+
+ private:
+  Clock& clock_;
+  Time wall_;
+  SteadyTime steady_;
+};
+
 }  // namespace
 
 Task<void> Waiter::wait(SteadyTime deadline) { co_await notifier_.wait(seen_, deadline); }
@@ -161,6 +179,7 @@ std::shared_ptr<agents::Route> Dispatcher::route_of(const AgentId& id) const {
 
 Task<void> Dispatcher::run() {
   std::unordered_map<AgentId, Time> due;  // when an agent must be looked at again
+  ClockWatch watch(parts_.clock);
   for (;;) {
     auto ticket = changed_.ticket();
     std::set<AgentId> marked;
@@ -168,6 +187,10 @@ Task<void> Dispatcher::run() {
       std::lock_guard lock(mutex_);
       if (closed_) co_return;
       marked.swap(marked_);
+    }
+    if (auto by = watch.went_back()) {
+      parts_.requests.clock_went_back(*by);
+      for (auto& [id, at] : due) at -= *by;
     }
     Time now = parts_.clock.now();
     end_overdue(now);

@@ -1,5 +1,7 @@
 #include "requests/agent_queue.h"
 
+#include <utility>
+
 namespace gantry::requests {
 
 void AgentQueue::put(LiveEntry& entry) {
@@ -146,6 +148,15 @@ bool AgentQueue::forget_backoff() {
     any = true;
   }
   return any;
+}
+
+void AgentQueue::clock_went_back(Duration by) {
+  Timed old = std::exchange(retrying_by_time_, {});
+  for (LiveEntry* entry : old) {
+    if (entry->state.not_before != Time{}) entry->state.not_before -= by;
+    if (entry->back_at != Time{}) entry->back_at -= by;
+  }
+  retrying_by_time_.insert(old.begin(), old.end());
 }
 
 bool AgentQueue::admit(const std::string* caller, size_t most, Time now) {

@@ -34,6 +34,8 @@ class AgentQueue {
   std::optional<Time> next_due(Time now, Order order);
   /// Those that wait for a retry because their instance failed are due at once. True if there were any.
   bool forget_backoff();
+  /// The wall clock was set back: those that wait for a retry keep the pause that they were given.
+  void clock_went_back(Duration by);
 
   /// True if one waits whose first time has come.
   bool has_waiting() const { return !due_.empty() || !retrying_.empty(); }

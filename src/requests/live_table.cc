@@ -205,6 +205,11 @@ void LiveTable::forget_backoff(const AgentId& agent) {
   if (found != queues_.end()) found->second.forget_backoff();
 }
 
+void LiveTable::clock_went_back(Duration by) {
+  std::lock_guard lock(mutex_);
+  for (auto& [agent, queue] : queues_) queue.clock_went_back(by);
+}
+
 std::vector<Overdue> LiveTable::take_overdue(Time now, size_t limit) {
   std::lock_guard lock(mutex_);
   std::vector<Overdue> late;

@@ -41,6 +41,8 @@ class LiveTable final : public journal::Fold {
   std::vector<AgentKey> waiting_agents() const;
   /// Requests that failed with their instance are due at once: another one is ready.
   void forget_backoff(const AgentId& agent);
+  /// The wall clock was set back: retries keep their pause. What callers put off keeps its time.
+  void clock_went_back(Duration by);
   /// Requests that wait and whose deadline has passed, at most `limit`, claimed.
   std::vector<Overdue> take_overdue(Time now, size_t limit);
   /// The earliest deadline of those that are not finished.

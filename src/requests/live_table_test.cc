@@ -143,6 +143,17 @@ TEST(LiveTable, ARecordThatDoesNotFitTakesNoRequestFromWhoClaimedIt) {
   EXPECT_TRUE(claim_all(table, Order::relaxed).empty());
 }
 
+TEST(LiveTable, ARetryKeepsItsPauseWhenTheClockIsSetBack) {
+  LiveTable table;
+  Log log(table);
+  log.accept(request(1), 1, instance());
+  log.ended(request(1), 1, soon);
+  table.clock_went_back(std::chrono::seconds(600));
+  EXPECT_EQ(table.next_due(agent(1), now, Order::strict), soon - std::chrono::seconds(600));
+  EXPECT_TRUE(claim_all(table, Order::strict, soon - std::chrono::seconds(601)).empty());
+  EXPECT_EQ(claim_all(table, Order::strict, soon - std::chrono::seconds(600)), (std::vector{request(1)}));
+}
+
 TEST(LiveTable, ARestartPutsWhatWasUnderWayBackAtItsPlace) {
   LiveTable table;
   Log log(table);

@@ -269,23 +269,12 @@ class World {
       if (accepted_once_.contains(id_in(slot)) && !model_.find(id_in(slot))) ++generation_[slot];
   }
 
-  void take(const Step& step) {
+  // What becomes of one request: a record, which may fit its state or not.
+  void record(const Step& step) {
     const uint64_t id = id_in(step.a);
     const Reference* one = model_.find(id);
     const uint32_t attempts = one ? one->attempts : 0;
     switch (step.op) {
-      case Op::accept:
-      case Op::accept_later:
-      case Op::accept_first:
-        accept(step);
-        if (model_.find(id)) accepted_once_[id] = true;
-        break;
-      case Op::claim:
-        claim(step);
-        break;
-      case Op::unclaim:
-        unclaim(step);
-        break;
       case Op::start: {
         if (one && model_.is_blocked(*one)) break;
         const uint32_t number = number_near(attempts + 1, step.b);
@@ -318,6 +307,26 @@ class World {
         model_.end(id, Status::cancelled, Outcome::cancelled, "no", seq);
         break;
       }
+      default:
+        break;
+    }
+  }
+
+  void take(const Step& step) {
+    const uint64_t id = id_in(step.a);
+    switch (step.op) {
+      case Op::accept:
+      case Op::accept_later:
+      case Op::accept_first:
+        accept(step);
+        if (model_.find(id)) accepted_once_[id] = true;
+        break;
+      case Op::claim:
+        claim(step);
+        break;
+      case Op::unclaim:
+        unclaim(step);
+        break;
       case Op::wait:
         now_ += std::chrono::milliseconds(step.b * 10);
         break;
@@ -343,7 +352,8 @@ class World {
       case Op::take_overdue:
         take_overdue(step.b % 3 + 1);
         break;
-      case Op::count:
+      default:
+        record(step);
         break;
     }
   }

@@ -151,6 +151,7 @@ std::optional<Time> Requests::next_due(const AgentId& agent, Order order) {
 }
 bool Requests::has_waiting(const AgentId& agent) const { return live_->has_waiting(agent); }
 void Requests::forget_backoff(const AgentId& agent) { live_->forget_backoff(agent); }
+void Requests::clock_went_back(Duration by) { live_->clock_went_back(by); }
 std::vector<Overdue> Requests::take_overdue(Time now, size_t limit) { return live_->take_overdue(now, limit); }
 std::optional<Time> Requests::next_deadline() const { return live_->next_deadline(); }
 std::vector<AgentKey> Requests::waiting_agents() const { return live_->waiting_agents(); }

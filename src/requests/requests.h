@@ -156,6 +156,8 @@ class Requests {
   bool has_waiting(const AgentId& agent) const;
   /// An instance became ready: what waits because another one failed goes out at once.
   void forget_backoff(const AgentId& agent);
+  /// The wall clock was set back by this much: requests that wait for a retry do not wait longer for it.
+  void clock_went_back(Duration by);
   /// Requests that wait although their deadline has passed, at most `limit`, claimed: they are
   /// to be buried, or unclaimed.
   std::vector<Overdue> take_overdue(Time now, size_t limit);

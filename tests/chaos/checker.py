@@ -10,7 +10,7 @@ from evidence import key_of
 # Agents with one slot: their requests start in the order of acceptance.
 STRICT_AGENTS = ("s0", "s1")
 # The header Gantry-Order-Key: order is kept for each key of an agent. Callers send it, and this is checked, when True.
-ORDER_KEYS = False
+ORDER_KEYS = True
 
 FINISHED = ("completed", "failed", "cancelled")
 Wrong = collections.namedtuple("Wrong", "promise what")
