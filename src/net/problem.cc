@@ -34,6 +34,17 @@ int status_of(const Error& error) {
   }
 }
 
+namespace {
+
+// What is too large stays so: the same request again is refused again.
+bool may_succeed_later(const Error& error) {
+  const bool too_large =
+      error.id() == ErrorId::GR0603 || error.id() == ErrorId::GR0604 || error.id() == ErrorId::GR0607;
+  return is_retryable(error.code()) && !too_large;
+}
+
+}  // namespace
+
 std::string problem_json(const Error& error, std::string_view request_id, std::string_view members) {
   bool has_id = error.id() != ErrorId::none;
   int status = status_of(error);
@@ -45,7 +56,7 @@ std::string problem_json(const Error& error, std::string_view request_id, std::s
   add_member(out, "message", error.reason());
   if (!error.hint().empty()) add_member(out, "hint", error.hint());
   if (!request_id.empty()) add_member(out, "request_id", request_id);
-  out += fmt::format(",\"retryable\":{}", is_retryable(error.code()));
+  out += fmt::format(",\"retryable\":{}", may_succeed_later(error));
   if (has_id) add_member(out, "id", to_string(error.id()));
   if (!members.empty()) out.append(",").append(members);
   return out + "}";

@@ -107,7 +107,7 @@ TEST(Problem, IsJsonWithEveryMemberThatIsKnown) {
   Error error = Error(ErrorId::GR0604, "the body is \"big\"\n").with_hint("send less");
   EXPECT_EQ(problem_json(error, "req_1", "\"diagnostics\":[]"),
             R"({"type":"urn:gantry:error:GR0604","title":"the body is too large","status":413,"code":"exhausted",)"
-            R"("message":"the body is \"big\"\n","hint":"send less","request_id":"req_1","retryable":true,)"
+            R"("message":"the body is \"big\"\n","hint":"send less","request_id":"req_1","retryable":false,)"
             R"("id":"GR0604","diagnostics":[]})");
   EXPECT_EQ(problem_json(Error(Code::not_found, "no such agent")),
             R"({"type":"about:blank","title":"Not Found","status":404,"code":"not_found","message":"no such agent",)"

@@ -170,7 +170,8 @@ Task<void> Proxy::State::forward(net::Exchange& exchange, Call call, std::shared
     exchange.abort();
     co_return;
   }
-  if (failure->code() == Code::unavailable) failure = Error(ErrorId::GR0404, failure->reason());
+  if (failure->code() == Code::unavailable && failure->id() != ErrorId::GR0606)
+    failure = Error(ErrorId::GR0404, failure->reason());
   if (failure->code() == Code::timeout) failure = Error(ErrorId::GR0405, "no answer in " + format_duration(timeout));
   co_await net::respond_error(exchange, std::move(*failure).wrap(fmt::format("call agent '{}'", route->name())),
                               id_text);
