@@ -349,6 +349,19 @@ TEST_F(DeadLettersTest, WhatHasNotFailedIsNotRequeued) {
   EXPECT_EQ(wait(requests_->requeue(scope_, dead(), nobody)).error().id(), ErrorId::GR0501);
 }
 
+TEST_F(DeadLettersTest, WhoStillDeliversACancelledRequestDoesNotTouchItsNextLife) {
+  RequestId id = accept("old");
+  begin(id, 1);
+  ASSERT_TRUE(wait(requests_->cancel(scope_, id, "no")).has_value());
+  ASSERT_TRUE(requeue(id, {.body = "new"}).has_value());
+  // The first delivery, and one that had claimed it, write what they know.
+  ASSERT_TRUE(wait(requests_->bury(id, scope_, {.number = 1, .outcome = Outcome::died, .reason = "late"})).has_value());
+  ASSERT_TRUE(wait(requests_->begin_attempt(id, scope_, {.number = 2, .instance = instance()})).has_value());
+  EXPECT_EQ(view(id).state.status, Status::pending);
+  complete(id, 3);
+  EXPECT_EQ(view(id).state.status, Status::completed);
+}
+
 TEST_F(DeadLettersTest, RefusesEditsThatCannotBe) {
   RequestId id = dead();
   const Edit bad[] = {{.method = "PO ST"},

@@ -19,6 +19,8 @@ Task<Result<KeyClaim>> KeyDesk::claim(KeyName name, crypto::Digest fingerprint) 
       co_return std::unexpected(std::move(found).error().wrap("look up the idempotency key"));
     }
     holder = std::move(*found);
+    // Requeued between the two looks.
+    if (!holder) holder = live_.find_key(name);
   }
   if (!holder) co_return KeyClaim{.state = KeyClaim::State::mine};
   release(name);

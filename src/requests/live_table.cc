@@ -122,7 +122,8 @@ bool LiveTable::finish(Entry& entry, const journal::Record& record) {
   } else {
     auto failed = decode_failed(record.payload);
     auto apply = record.kind == request_cancelled ? apply_cancelled : apply_failed;
-    fits = failed && apply(entry.state, *failed, record.time);
+    const bool late = failed && entry.requeued && failed->number < entry.requeued->attempts;
+    fits = failed && !late && apply(entry.state, *failed, record.time);
   }
   if (!fits) return false;
   AgentQueue& queue = queue_of(entry);

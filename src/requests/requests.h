@@ -201,6 +201,8 @@ class Requests {
   Task<Result<void>> add_requeue(RequestView view, Requeue how, std::vector<journal::Entry>& entries);
   Task<Result<void>> add_requeue_of(Scope scope, RequestId id, Requeue how, ChangeHold& hold,
                                     std::vector<journal::Entry>& entries);
+  Task<Result<void>> requeue_page(Scope scope, std::vector<RequestView> page, Requeue& how, Duration pause,
+                                  Batch& batch);
   Task<Result<Body>> keep_body(Scope scope, std::string body);
   Task<Result<RequestView>> may_purge(Scope scope, RequestId id, ChangeHold& hold);
   Task<Result<void>> append_purge(Scope scope, std::vector<RequestView> views, std::string principal);

@@ -24,8 +24,16 @@ Error held_by_another(const RequestId& id) {
       .with_hint(fmt::format("gantry requests show {}", id));
 }
 
+// An end that came from outside may have left somebody behind who delivers, or is about to.
+bool was_cut_off(const RequestState& state) {
+  return state.status == Status::cancelled || state.log.empty() || state.log.back().detail != state.reason ||
+         state.log.back().outcome == Outcome::interrupted;
+}
+
+// Then a number is passed over: what the one who was left behind still writes fits nothing any more.
 Carried carried_of(const RequestView& view, const Edit& edit) {
-  Carried carried{.requeued = {.at = {}, .ended_seq = view.final_seq, .attempts = view.state.attempts, .original = {}},
+  const uint32_t attempts = view.state.attempts + (was_cut_off(view.state) ? 1 : 0);
+  Carried carried{.requeued = {.at = {}, .ended_seq = view.final_seq, .attempts = attempts, .original = {}},
                   .created_at = view.created_at,
                   .log = view.state.log};
   if (view.requeued) carried.requeued.original = view.requeued->original;
@@ -130,8 +138,7 @@ Task<Result<void>> Requests::requeue(Scope scope, RequestId id, Requeue how) {
 Task<Result<Batch>> Requests::requeue_many(Scope scope, Filter filter, Requeue how, Duration pause) {
   Batch batch;
   size_t left = std::min(filter.limit, most_changed_at_once);
-  Time next_at = how.not_before;
-  if (pause > Duration{} && next_at == Time{}) next_at = parts_.clock.now();
+  if (pause > Duration{} && how.not_before == Time{}) how.not_before = parts_.clock.now();
   filter.sequence = Filter::Sequence::oldest_first;
   if (!filter.status) filter.status = Status::failed;
   // What ends again meanwhile must not come around a second time.
@@ -139,35 +146,45 @@ Task<Result<Batch>> Requests::requeue_many(Scope scope, Filter filter, Requeue h
   do {
     filter.limit = std::min(left, portion);
     GANTRY_CO_TRY(Page page, co_await list(scope, filter));
-    ChangeHold hold(*desk_);
-    std::vector<journal::Entry> entries;
-    size_t count = 0;
-    for (const RequestView& listed : page.requests) {
-      if (listed.accept_seq > until) {
-        page.next = 0;
-        break;
-      }
-      --left;
-      how.not_before = next_at;
-      auto added = co_await add_requeue_of(scope, listed.id, how, hold, entries);
-      if (!added) {
-        if (added.error().code() == Code::exhausted) co_return std::unexpected(std::move(added).error());
-        if (batch.skipped++ == 0) batch.first_error = added.error().reason();
-        continue;
-      }
-      ++count;
-      if (pause > Duration{}) {
-        batch.last_at = next_at;
-        next_at += pause;
-        batch.next_at = next_at;
-      }
+    if (std::erase_if(page.requests, [until](const RequestView& view) { return view.accept_seq > until; }) > 0)
+      page.next = 0;
+    left -= page.requests.size();
+    Batch before = batch;
+    auto done = co_await requeue_page(scope, std::move(page.requests), how, pause, batch);
+    if (!done) {
+      if (before.done == 0) co_return std::unexpected(std::move(done).error());
+      // What was done is said; who goes on behind it meets the error again.
+      before.first_error = done.error().reason();
+      co_return before;
     }
-    auto done = co_await parts_.journal.append_many(std::move(entries));
-    if (!done) co_return std::unexpected(std::move(done).error().wrap("journal the requeue"));
-    batch.done += count;
     filter.after_seq = batch.next = page.next;
   } while (batch.next != 0 && left > 0);
   co_return batch;
+}
+
+Task<Result<void>> Requests::requeue_page(Scope scope, std::vector<RequestView> page, Requeue& how, Duration pause,
+                                          Batch& batch) {
+  ChangeHold hold(*desk_);
+  std::vector<journal::Entry> entries;
+  size_t count = 0;
+  for (const RequestView& listed : page) {
+    auto added = co_await add_requeue_of(scope, listed.id, how, hold, entries);
+    if (!added) {
+      if (added.error().code() == Code::exhausted) co_return added;
+      if (batch.skipped++ == 0) batch.first_error = added.error().reason();
+      continue;
+    }
+    ++count;
+    if (pause > Duration{}) {
+      batch.last_at = how.not_before;
+      how.not_before += pause;
+      batch.next_at = how.not_before;
+    }
+  }
+  auto done = co_await parts_.journal.append_many(std::move(entries));
+  if (!done) co_return std::unexpected(std::move(done).error().wrap("journal the requeue"));
+  batch.done += count;
+  co_return Result<void>{};
 }
 
 Task<Result<void>> Requests::add_requeue_of(Scope scope, RequestId id, Requeue how, ChangeHold& hold,

@@ -187,8 +187,12 @@ Task<void> Api::handle(net::Exchange& exchange) {
     co_return;
   }
   std::vector<std::string_view> path = segments_of(head.path);
+  // A path that is written out, such as /v1/requests/export, is never the id of something.
+  const bool written_out =
+      std::ranges::any_of(routes(), [&](const Route& route) { return route.pattern == head.path; });
   std::string allowed;
   for (const Route& route : routes()) {
+    if (written_out && route.pattern != head.path) continue;
     auto parameters = match(route.pattern, path);
     if (!parameters) continue;
     // HEAD is answered where GET is (RFC 9110 9.3.2); the body is left out by the server.
