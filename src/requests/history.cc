@@ -6,7 +6,7 @@ namespace gantry::requests {
 namespace {
 
 // Times are Unix milliseconds, ids 16 bytes, `log` the attempts as encoded by pack_log.
-constexpr std::array<std::string_view, 2> steps{R"sql(
+constexpr std::array<std::string_view, 3> steps{R"sql(
   CREATE TABLE requests (
     accept_seq INTEGER NOT NULL,
     final_seq INTEGER NOT NULL,
@@ -50,6 +50,10 @@ constexpr std::array<std::string_view, 2> steps{R"sql(
   ALTER TABLE requests ADD COLUMN fingerprint BLOB;
   CREATE INDEX requests_by_key ON requests (scope, agent_id, key) WHERE key IS NOT NULL;
   ALTER TABLE request_progress ADD COLUMN cancelled INTEGER NOT NULL DEFAULT 0;
+)sql",
+                                                R"sql(
+  DROP INDEX requests_by_end;
+  CREATE INDEX requests_by_end ON requests (final_seq) WHERE final_segment <> accept_segment;
 )sql"};
 
 constexpr std::string_view insert_sql =
@@ -254,13 +258,16 @@ Result<uint64_t> History::write(store::Session& session, const std::vector<LiveT
   return last_seq;
 }
 
+// The range is a whole segment: what ended in the segment in which it began is found by its beginning, so that most
+// rows need no place in the index of ends.
 Result<bool> History::needs(uint64_t first_seq, uint64_t last_seq) {
   GANTRY_TRY(auto scopes, database_.scopes());
   for (const Scope& scope : scopes) {
     auto found = database_.read_blocking(scope, [&](store::Session& session) {
       return session.find<int64_t>(
           "SELECT 1 FROM requests WHERE scope = :scope AND accept_seq BETWEEN ? AND ? UNION ALL"
-          " SELECT 1 FROM requests WHERE scope = :scope AND final_seq BETWEEN ? AND ? LIMIT 1",
+          " SELECT 1 FROM requests WHERE scope = :scope AND final_seq BETWEEN ? AND ?"
+          " AND final_segment <> accept_segment LIMIT 1",
           {first_seq, last_seq, first_seq, last_seq}, [](const store::Row& row) { return row.integer(0); });
     });
     if (!found) return std::unexpected(std::move(found).error());

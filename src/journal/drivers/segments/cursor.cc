@@ -5,7 +5,7 @@
 namespace gantry::journal::segments {
 namespace {
 
-constexpr uint64_t chunk_size = 256 << 10;
+constexpr uint64_t chunk_size = 1 << 20;
 
 }  // namespace
 
