@@ -49,7 +49,8 @@ std::unexpected<Error> ClientState::note(const Error& error) {
 
 /// Runs at once; only what the kernel does not take at once needs a coroutine.
 Task<Result<void>> ClientState::write(Gather gather, Ends ends) {
-  auto done = stream_->write_now(gather);
+  const bool whole = ends == Ends::yes || (framing_.kind == Framing::Kind::length && sent_bytes_ == framing_.bytes);
+  auto done = whole ? stream_->write_soon(gather) : stream_->write_now(gather);
   if (!done.has_value()) return ready(Result<void>(note(done.error())));
   if (!*done) return write_slowly(gather, ends);
   out_.clear();

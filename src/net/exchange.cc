@@ -53,7 +53,9 @@ std::unexpected<Error> Connection::broken(const Error& cause) {
 
 /// Runs at once; only what the kernel does not take at once needs a coroutine.
 Task<Result<void>> Connection::write(Gather gather) {
-  auto done = stream_->write_now(gather);
+  // Behind a whole answer only the next one follows: it may go out together with those of other connections.
+  const bool whole = answer_.finished && answer_.keep_alive;
+  auto done = whole ? stream_->write_soon(gather) : stream_->write_now(gather);
   if (!done.has_value()) {
     auto failed = broken(done.error());
     stream_->abort();

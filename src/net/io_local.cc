@@ -5,6 +5,8 @@
 #include <algorithm>
 #include <array>
 
+#include "net/send_batch.h"
+
 namespace gantry::net {
 namespace {
 
@@ -26,6 +28,7 @@ void Timed::set_wake(SteadyTime at) {
 IoLocal::IoLocal(asio::execution_context& context)
     : service(context),
       epoll_(std::make_unique<Descriptor>(static_cast<asio::io_context&>(context))),
+      sends_(std::make_unique<SendBatch>()),
       timer_(std::make_unique<Timer>(static_cast<asio::io_context&>(context))) {
   int fd = ::epoll_create1(EPOLL_CLOEXEC);
   GANTRY_CHECK(fd >= 0);
@@ -34,7 +37,10 @@ IoLocal::IoLocal(asio::execution_context& context)
 
 IoLocal& IoLocal::of(const Executor& executor) { return asio::use_service<IoLocal>(executor.context()); }
 
+IoLocal::~IoLocal() = default;
+
 void IoLocal::shutdown() {
+  sends_->drop();
   timer_.reset();
   epoll_.reset();
 }

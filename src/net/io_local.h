@@ -30,6 +30,7 @@ inline constexpr size_t small_buffer_bytes = size_t{4} << 10;   // holds a typic
 inline constexpr size_t large_buffer_bytes = size_t{64} << 10;  // for bodies: fewer system calls for each byte
 
 class IoLocal;
+class SendBatch;
 
 /// Something with a deadline. Linked into the list of its thread for all of its life.
 class Timed {
@@ -75,12 +76,14 @@ class IoLocal final : public asio::execution_context::service {
   static constexpr Duration sweep_interval = std::chrono::milliseconds(50);
 
   explicit IoLocal(asio::execution_context& context);
+  ~IoLocal() override;
   static IoLocal& of(const Executor& executor);
 
   SteadyTime now() { return clock_.steady(); }
   /// Watches a descriptor for everything, edge-triggered, until `unwatch`.
   Result<void> watch(int fd, Watched& watched);
   void unwatch(int fd);
+  SendBatch& sends() { return *sends_; }
   /// A buffer of at least that capacity, size 0.
   Buffer take_buffer(size_t capacity);
   void give_buffer(Buffer buffer);
@@ -105,6 +108,7 @@ class IoLocal final : public asio::execution_context::service {
 
   SystemClock clock_;
   std::unique_ptr<Descriptor> epoll_;
+  std::unique_ptr<SendBatch> sends_;
   size_t watched_ = 0;
   bool awaiting_ = false;
   std::unique_ptr<Timer> timer_;

@@ -8,6 +8,7 @@
 #include <boost/asio/buffer.hpp>
 #include <boost/asio/error.hpp>
 
+#include "net/send_batch.h"
 #include "net/tls.h"
 
 namespace gantry::net {
@@ -15,6 +16,7 @@ namespace {
 
 constexpr size_t joined_record_bytes = 16'000;  // just below the largest TLS record
 constexpr int max_inline_reads = 16;
+constexpr Duration left_patience = std::chrono::seconds(30);  // for the rest of a message that went out in a batch
 
 error_code system_error(int number) { return {number, boost::system::system_category()}; }
 
@@ -154,7 +156,10 @@ void Stream::on_ready(uint32_t events) {
   inline_reads_ = max_inline_reads;
   if ((events & (EPOLLIN | EPOLLRDHUP | EPOLLHUP | EPOLLERR)) != 0) readable_ = true;
   if ((events & (EPOLLRDHUP | EPOLLHUP | EPOLLERR)) != 0) ending_ = true;
-  if ((events & (EPOLLOUT | EPOLLHUP | EPOLLERR)) != 0) writer_.resume();
+  if ((events & (EPOLLOUT | EPOLLHUP | EPOLLERR)) != 0) {
+    if (!left_.empty() && open()) std::ignore = send_left();
+    writer_.resume();
+  }
   if (!reading_ || tls_ != nullptr) return;
   if (!open()) {
     reading_ = false;
@@ -211,6 +216,51 @@ void Stream::on_deadline(SteadyTime now) {
 
 Result<bool> Stream::write_now(Gather& gather) {
   if (tls_ != nullptr) return false;
+  if (gather.empty()) return true;
+  if (in_batch_) local_.sends().flush();
+  if (send_error_ != 0) return std::unexpected(failure(system_error(send_error_), "write"));
+  if (!left_.empty()) {
+    GANTRY_TRY(bool done, send_left());
+    if (!done) return false;
+  }
+  return send_gathered(gather);
+}
+
+Result<bool> Stream::write_soon(Gather& gather) {
+  const bool quiet = !in_batch_ && left_.empty() && send_error_ == 0;
+  if (tls_ != nullptr || gather.empty() || !open() || !quiet) return write_now(gather);
+  in_batch_ = local_.sends().add(*this, gather);
+  return in_batch_ ? Result<bool>(true) : send_gathered(gather);
+}
+
+void Stream::on_sent(ssize_t result, std::string_view bytes) {
+  in_batch_ = false;
+  if (result >= 0) {
+    bytes.remove_prefix(static_cast<size_t>(result));
+  } else if (result != -EAGAIN) {
+    send_error_ = static_cast<int>(-result);
+    return;
+  }
+  if (bytes.empty()) return;
+  left_ = bytes;
+  write_by_ = after(local_.now(), left_patience);
+  update_wake();
+}
+
+/// True if nothing is left.
+Result<bool> Stream::send_left() {
+  Gather gather;
+  gather.add(left_);
+  auto done = send_gathered(gather);
+  if (!done) send_error_ = EPIPE;
+  const size_t sent = left_.size() - gather.bytes();
+  left_ = done && *done ? std::string() : left_.substr(sent);
+  write_by_ = left_.empty() ? SteadyTime::max() : sent > 0 ? after(local_.now(), left_patience) : write_by_;
+  update_wake();
+  return done;
+}
+
+Result<bool> Stream::send_gathered(Gather& gather) {
   while (!gather.empty()) {
     auto parts = gather.parts();
     msghdr message{};
@@ -269,8 +319,12 @@ Task<Result<void>> Stream::write_tls(Gather gather, Duration idle) {
   co_return Result<void>();
 }
 
-// SAFETY: our own descriptor; a failure means that the peer was faster.
-void Stream::shutdown_send() { ::shutdown(fd_, SHUT_WR); }
+void Stream::shutdown_send() {
+  if (in_batch_) local_.sends().flush();
+  if (!left_.empty()) return;  // there is no clean end behind a part: `close` resets
+  // SAFETY: our own descriptor; a failure means that the peer was faster.
+  ::shutdown(fd_, SHUT_WR);
+}
 
 Task<void> Stream::close_cleanly(Duration patience) {
   StreamRef keep(this);
@@ -283,6 +337,8 @@ Task<void> Stream::close_cleanly(Duration patience) {
 
 void Stream::close() {
   if (!open()) return;
+  if (in_batch_) local_.sends().flush();
+  if (!left_.empty()) reset_on_close();
   read_by_ = write_by_ = all_by_ = SteadyTime::max();
   if (tls_ != nullptr) {
     error_code ignored;
@@ -297,10 +353,16 @@ void Stream::close() {
 
 void Stream::abort() {
   if (!open()) return;
-  // SAFETY: linger 0 makes close send RST: the peer must not take what it got for a whole message.
+  reset_on_close();
+  close();
+}
+
+/// The peer must not take what it got for a whole message.
+void Stream::reset_on_close() {
+  left_.clear();
+  // SAFETY: linger 0 makes close send RST.
   linger now{.l_onoff = 1, .l_linger = 0};
   ::setsockopt(fd_, SOL_SOCKET, SO_LINGER, &now, sizeof now);
-  close();
 }
 
 Error Stream::failure(const error_code& error, std::string_view doing) const {

@@ -34,6 +34,7 @@ class Gather {
   bool empty() const { return first_ == count_; }
   size_t bytes() const;
   std::span<iovec> parts() { return {parts_.data() + first_, count_ - first_}; }
+  std::span<const iovec> parts() const { return {parts_.data() + first_, count_ - first_}; }
 
  private:
   std::array<iovec, 4> parts_;
@@ -128,6 +129,9 @@ class Stream final : private Timed, private Watched {
   // Writing.
   /// Gives the kernel what it takes; true if that was all. TLS: always false.
   Result<bool> write_now(Gather& gather);
+  /// The same for a whole message behind which the connection is kept: it may wait for others of this thread to go out
+  /// with (send_batch.h). What the kernel then does not take leaves when it can; an error shows in the next write.
+  Result<bool> write_soon(Gather& gather);
   /// Writes the rest; fails with `timeout` if no byte leaves for `idle`. What is gathered must live until it ends.
   Task<Result<void>> write(Gather gather, Duration idle);
 
@@ -145,6 +149,10 @@ class Stream final : private Timed, private Watched {
 
   /// The error that an Asio error means here: timeout, cancelled or unavailable.
   Error failure(const error_code& error, std::string_view doing) const;
+
+  /// The kernel took so many of these bytes, or answered a negative errno.
+  void on_sent(ssize_t result, std::string_view bytes);
+  void forget_sends() { in_batch_ = false; }
 
   Duration read_idle = Duration::max();  // Socket's settings
   Duration write_idle = Duration::max();
@@ -170,6 +178,9 @@ class Stream final : private Timed, private Watched {
   Task<Result<void>> write_tls(Gather gather, Duration idle);
   Task<error_code> wait_writable(SteadyTime deadline);
   void use_tls(std::unique_ptr<TlsLayer> tls);
+  Result<bool> send_left();
+  void reset_on_close();
+  Result<bool> send_gathered(Gather& gather);
 
   uint32_t references_ = 0;  // one thread: no atomics
   int fd_ = -1;
@@ -180,6 +191,9 @@ class Stream final : private Timed, private Watched {
   bool reading_ = false;
   bool has_outcome_ = false;
   bool timed_out_ = false;
+  bool in_batch_ = false;  // something waits in the thread's SendBatch
+  int send_error_ = 0;     // of what went out in a batch
+  std::string left_;       // what of it the kernel did not take yet
   ReadOutcome outcome_;
   std::span<char> target_;
   ParkedCoroutine reader_;
