@@ -168,8 +168,10 @@ class Lanes:
         self.place, self.lane, self.known_at, self.call_of = {}, {}, {}, {}
         for number, row in enumerate(facts.evidence.rows):
             call = by_id.get(row["id"]) or by_key.get(key_of(row))
-            if not call or call["delay_s"]:
-                continue  # what its caller put off steps in at its time
+            # What its caller put off steps in at its time; what was taken back holds no place, and a delivery that was on
+            # its way in that moment may still arrive.
+            if not call or call["delay_s"] or row["status"] == "cancelled":
+                continue
             if row["agent"] in STRICT_AGENTS:
                 self.lane[row["id"]] = row["agent"]
             elif ORDER_KEYS and call["order_key"]:
