@@ -37,8 +37,8 @@ class AgentQueue {
   /// The wall clock was set back: those that wait for a retry keep the pause that they were given.
   void clock_went_back(Duration by);
 
-  /// True if one waits whose first time has come.
-  bool has_waiting() const { return !due_.empty() || !retrying_.empty(); }
+  /// True if one waits whose first time has come, or is about to.
+  bool has_waiting() const { return !due_.empty() || !retrying_.empty() || arriving_ > 0; }
   /// All that wait, claimed ones not counted.
   size_t waiting() const { return due_.size() + retrying_.size() + scheduled_.size() + held_; }
   size_t claimed() const { return claimed_; }

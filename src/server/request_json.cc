@@ -53,6 +53,27 @@ Task<Result<json::Object>> message_of(Composition& server, requests::StoredReque
                          {"body", body_json(body, stored.record.body, shown)}};
 }
 
+// What the caller asked for beyond the delivery; null for what it left to the agent.
+json::Object asked_json(const requests::Conditions& conditions) {
+  const requests::RetryOverride& retry = conditions.retry;
+  json::Object policy;
+  if (retry.max) policy["max"] = *retry.max;
+  if (retry.policy) policy["policy"] = to_string(*retry.policy);
+  if (retry.initial) policy["initial"] = format_duration(*retry.initial);
+  if (retry.cap) policy["cap"] = format_duration(*retry.cap);
+  if (retry.timeout) policy["timeout"] = format_duration(*retry.timeout);
+  if (retry.on) {
+    json::Array words;
+    for (std::string& word : core::words_of(*retry.on)) words.emplace_back(std::move(word));
+    policy["retry_on"] = std::move(words);
+  }
+  return {{"priority", conditions.priority},
+          {"order_key", conditions.order_key.empty() ? json::Value(nullptr) : json::Value(conditions.order_key)},
+          {"not_before", time_json(conditions.not_before)},
+          {"deadline", time_json(conditions.deadline)},
+          {"retry", policy.empty() ? json::Value(nullptr) : json::Value(std::move(policy))}};
+}
+
 }  // namespace
 
 json::Object request_summary(const requests::RequestView& view) {
@@ -137,6 +158,7 @@ Task<Result<std::string>> load_body(Composition& server, requests::Body body, By
 
 Task<Result<void>> add_contents(Composition& server, requests::RequestView view, size_t shown, json::Object& object) {
   GANTRY_CO_TRY(requests::StoredRequest stored, co_await server.requests().load_request(view));
+  object["asked"] = asked_json(stored.record.conditions);
   GANTRY_CO_TRY(object["request"], co_await message_of(server, std::move(stored), shown));
   object["response"] = nullptr;
   if (view.final_at) {

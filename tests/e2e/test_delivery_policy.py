@@ -50,6 +50,8 @@ def test_a_request_brings_its_own_policy(server):
     shown = server.show(reply.headers["Gantry-Request-Id"])
     assert (shown["status"], shown["attempts"], shown["dead_letter"]) == ("failed", 3, True)
     assert "the attempts are used up" in shown["reason"]
+    assert shown["asked"] == {"priority": 5, "order_key": None, "not_before": None, "deadline": None,
+                              "retry": {"max": 3, "policy": "fixed", "initial": "10ms", "cap": "10ms", "retry_on": ["died", "503"]}}
 
 
 def test_a_policy_by_header_survives_a_crash_of_the_server(server):
