@@ -47,7 +47,12 @@ size_t RawClient::send_some(std::string_view bytes) {
 
 bool RawClient::fill() {
   char bytes[65536];
-  ssize_t got = ::recv(fd_, bytes, sizeof bytes, 0);
+  ssize_t got = 0;
+  do {
+    // The kernel tidies up after a ring of io_uring that was closed on this thread, and interrupts a recv with a
+    // timeout.
+    got = ::recv(fd_, bytes, sizeof bytes, 0);
+  } while (got < 0 && errno == EINTR);
   if (got < 0 && errno == ECONNRESET) was_reset_ = true;
   if (got < 0 && (errno == EAGAIN || errno == EWOULDBLOCK)) ADD_FAILURE() << "nothing came for 60 s after: " << buffer_;
   if (got <= 0) return false;
