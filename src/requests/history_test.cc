@@ -76,6 +76,19 @@ class HistoryTest : public testing::Test {
     ASSERT_TRUE(reached.has_value()) << reached.error().reason();
     batch_.clear();
   }
+  // A row as the version before had it.
+  void insert_as_before(int64_t accept_seq, int64_t accept_segment, int64_t final_seq, int64_t final_segment) {
+    auto written = database_->write_blocking(Scope::standard(), [&](store::Session& session) {
+      return session.execute(
+          "INSERT INTO requests (accept_seq, final_seq, scope, id, agent_id, agent, method, target, status, attempts,"
+          " failures, response_status, reason, created_at, ended_at, accept_segment, accept_offset, accept_size,"
+          " final_segment, final_offset, final_size, log) VALUES (?, ?, :scope, ?, ?, 'bot', 'POST', '/x', 2, 1, 0, "
+          "200,"
+          " '', 1, 2, ?, 0, 10, ?, 0, 10, x'00')",
+          {accept_seq, final_seq, request(1), AgentId(IdBytes{1}), accept_segment, final_segment});
+    });
+    ASSERT_TRUE(written.has_value()) << written.error().reason();
+  }
   bool needs(uint64_t first, uint64_t last) {
     auto needed = history_->needs(first, last);
     EXPECT_TRUE(needed.has_value());
@@ -105,9 +118,7 @@ TEST_F(HistoryTest, ASegmentIsNeededForWhatBeganInItAndForWhatEndedInIt) {
 
 TEST_F(HistoryTest, ADirectoryOfAnOlderVersionIsTakenOver) {
   open(2);
-  accept(request(1), {.seq = 4, .segment = 1});
-  complete(request(1), {.seq = 25, .segment = 3});
-  project();
+  insert_as_before(4, 1, 25, 3);
   open(migrations().steps.size());
   EXPECT_TRUE(needs(1, 9));
   EXPECT_TRUE(needs(20, 29));

@@ -22,7 +22,7 @@ std::string excerpt_of(std::string_view body) {
 Answer failed(const Error& error) {
   auto outcome = error.code() == Code::cancelled ? requests::Outcome::interrupted
                  : error.code() == Code::timeout ? requests::Outcome::timeout
-                                                 : requests::Outcome::died;
+                                                 : requests::Outcome::refused;
   return {.outcome = outcome, .detail = error.reason()};
 }
 
@@ -38,10 +38,12 @@ void judge_status(Answer& answer, Time now) {
 
 }  // namespace
 
+// A receiver that is not there is as good as one that fails: a call that nobody took uses up an attempt, too.
 requests::Verdict judge_answer(const Answer& answer, uint32_t failures, Time now, const Options& options,
                                Random& random) {
   if (answer.status == gone_status) return {.dead = true};
-  return requests::judge({.outcome = answer.outcome, .failures = failures, .retry_after = answer.retry_after}, now,
+  const auto outcome = answer.outcome == requests::Outcome::refused ? requests::Outcome::answered : answer.outcome;
+  return requests::judge({.outcome = outcome, .failures = failures, .retry_after = answer.retry_after}, now,
                          options.retry, random);
 }
 

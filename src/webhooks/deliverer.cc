@@ -213,7 +213,8 @@ Task<void> Deliverer::record_answer(RecordPointer webhook, requests::Due due, An
 Task<void> Deliverer::record_failure(RecordPointer webhook, requests::Due due, Answer answer) {
   const Scope& scope = webhook->webhook.scope;
   uint32_t number = due.attempts + 1;
-  requests::Verdict verdict = judge_answer(answer, due.failures, parts_.clock.now(), options_, parts_.random);
+  requests::Verdict verdict =
+      judge_answer(answer, due.failures + due.refusals, parts_.clock.now(), options_, parts_.random);
   requests::FailedRecord failed{.number = number, .outcome = answer.outcome, .reason = answer.detail};
   requests::AttemptEndedRecord ended{
       .number = number, .outcome = answer.outcome, .detail = answer.detail, .next_attempt_at = verdict.next_attempt_at};

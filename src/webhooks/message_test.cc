@@ -171,6 +171,9 @@ TEST(JudgeAnswer, WaitsAsLongAsTheReceiverWantsWithinBounds) {
   EXPECT_EQ(at(0).next_attempt_at, now + requests::longest_retry_after);
   answer.status = gone_status;
   EXPECT_TRUE(at(0).dead);
+  answer = {.outcome = requests::Outcome::refused};
+  EXPECT_FALSE(at(8).dead);
+  EXPECT_TRUE(at(9).dead) << "nobody there is a failure, too";
   answer = {.outcome = requests::Outcome::interrupted};
   EXPECT_EQ(at(9).next_attempt_at, now);
 }
