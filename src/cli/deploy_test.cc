@@ -129,6 +129,14 @@ TEST_F(Deploy, AnUploadThatTheServerHasIsNotSentAgain) {
   EXPECT_EQ(api.lines(), (std::vector<std::string>{"HEAD /v1/workdirs/" + digest(), "PUT /v1/agents/bot"}));
 }
 
+TEST_F(Deploy, AFileThatCannotBeReadSaysWhatToNameInstead) {
+  EXPECT_NE(terminal.run({"deploy", "--config", "missing.yaml"}), 0);
+  EXPECT_TRUE(terminal.err().contains("missing.yaml") && terminal.err().contains("standard input")) << terminal.err();
+  EXPECT_NE(terminal.run({"validate", "-f", "bot"}), 0);
+  EXPECT_TRUE(terminal.err().contains("name a file in it, such as bot/agents.yaml")) << terminal.err();
+  EXPECT_TRUE(api.lines().empty());
+}
+
 TEST_F(Deploy, AFileMayDescribeManyAndItsDirectoriesAreRelativeToIt) {
   for (const char* name : {"one", "two"}) {
     api.on(fmt::format("PUT /v1/agents/{}", name), {200, deployed(name, "unchanged", agent_json(name, "running", 1))});

@@ -46,7 +46,14 @@ Result<std::vector<Checked>> read_sources(Session& session, const std::vector<st
   std::vector<Checked> all;
   for (const auto& file : files) {
     auto checked = read_source(session, file);
-    if (!checked) return std::unexpected(std::move(checked).error().wrap(file));
+    if (!checked) {
+      std::error_code ignored;
+      const bool is_directory = std::filesystem::is_directory(session.environment().working_directory / file, ignored);
+      return std::unexpected(std::move(checked).error().wrap(file).with_hint(
+          is_directory
+              ? fmt::format("name a file in it, such as {}", (std::filesystem::path(file) / "agents.yaml").string())
+              : "name a YAML or JSON file that can be read, or - for standard input"));
+    }
     all.push_back(std::move(*checked));
   }
   return all;
