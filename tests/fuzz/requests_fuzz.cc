@@ -49,7 +49,7 @@ void ask(LiveTable& table) {
     while (auto due = table.claim_due(agent.id, now, Order::relaxed)) GANTRY_CHECK(table.find(due->id).has_value());
   }
   std::ignore = table.take_overdue(now, 10);
-  for (const RequestView& view : table.list(Scope::standard(), {})) std::ignore = table.finished(view.id);
+  for (const RequestView& view : table.list(Scope::standard(), {}).views) std::ignore = table.finished(view.id);
   table.forget_projected(UINT64_MAX);
 }
 
