@@ -116,7 +116,9 @@ Verdict judge(const Failure& failure, Time now, const RetryPolicy& policy, Rando
   if (!counts && !refused) return {.next_attempt_at = now};
   if (!repeats(policy.on, failure.outcome)) return {.dead = true, .why = "the policy does not repeat this"};
   if (counts && failure.failures + 1 >= policy.max) return {.dead = true, .why = "the attempts are used up"};
-  Time next = now + policy.backoff.delay(failure.failures + failure.refusals + 1, random);
+  // Jitter may come out as nothing: whoever saw an instance die must not be faster than its supervisor.
+  const Duration least = std::min(policy.backoff.initial, shortest_pause);
+  Time next = now + std::max(least, policy.backoff.delay(failure.failures + failure.refusals + 1, random));
   if (failure.retry_after) next = std::max(next, now + std::min(*failure.retry_after, longest_retry_after));
   if (has_deadline && next >= failure.deadline)
     return {.dead = true, .why = "the next attempt would come after the deadline"};

@@ -77,6 +77,8 @@ struct Verdict {
   Time next_attempt_at;       ///< if not dead
   std::string_view why = {};  ///< if dead: what ended it
 };
+/// Behind a failure, unless the policy's first delay is shorter.
+inline constexpr Duration shortest_pause = std::chrono::milliseconds(100);
 /// The longest `Retry-After` that is honoured.
 inline constexpr Duration longest_retry_after = std::chrono::hours(24);
 /// An attempt that was interrupted or cancelled goes out again at once.

@@ -106,6 +106,16 @@ TEST(Judge, WaitsByThePolicyAndNotAtAllAfterAnInterruption) {
   EXPECT_EQ(judge_after(Outcome::interrupted, 3, every_two_seconds(9)).next_attempt_at, noon);
 }
 
+TEST(Judge, NeverTriesAgainInTheSameInstant) {
+  SeededRandom random(7);
+  const RetryPolicy policy{.max = 9};
+  for (int i = 0; i < 1000; ++i) {
+    const Verdict verdict = judge({.outcome = Outcome::died}, noon, policy, random);
+    ASSERT_GE(verdict.next_attempt_at, noon + shortest_pause);
+    ASSERT_LE(verdict.next_attempt_at, noon + policy.backoff.initial);
+  }
+}
+
 TEST(Judge, WaitsAsLongAsTheProgramAsksWithinReason) {
   const auto after = [](Duration asked) {
     return judge_after(Outcome::answered, 0, every_two_seconds(9), {.retry_after = asked}).next_attempt_at - noon;
