@@ -58,6 +58,7 @@ class ChainFold final : public Fold {
     std::lock_guard lock(mutex_);
     unsigned long count = 0;
     unsigned long last = 0;
+    // NOLINTNEXTLINE(bugprone-unchecked-string-to-number-conversion): written by the function above
     if (std::sscanf(std::string(bytes).c_str(), "%lu %lu %u", &count, &last, &state_.chain) != 3)
       return fail(Code::data_loss, "not a state");
     state_.count = count;

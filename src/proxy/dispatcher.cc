@@ -304,6 +304,7 @@ void Dispatcher::give_to_request(AgentId id, const std::shared_ptr<agents::Route
     }
   }
   if (waiter) return waiter->wake();
+  // NOLINTNEXTLINE(bugprone-use-after-move): moved only for a waiter
   tasks_.spawn(executor, background_.deliver(route, std::move(lease), due));
 }
 

@@ -84,7 +84,7 @@ bool LiveTable::get_tail(Decoder& in) {
     Requeued requeued = get_requeued(in);
     if (found == by_seq_.end()) return false;
     Entry& entry = *found->second;
-    entry.requeued = std::make_unique<Requeued>(std::move(requeued));
+    entry.requeued = std::make_unique<Requeued>(requeued);
     keep_original(entry);
   }
   const uint64_t purged = in.varint();

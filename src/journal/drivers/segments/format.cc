@@ -132,7 +132,7 @@ void read_frame(std::string_view bytes, Frame& out) {
 
 std::string seal_context(Kind kind, const IdBytes& entity) {
   char bytes[8];
-  std::memcpy(bytes, "record", 6);
+  std::memcpy(bytes, "record", 6);  // NOLINT(bugprone-not-null-terminated-result): bytes, no text
   put<uint16_t>(bytes + 6, static_cast<uint16_t>(kind));
   std::string context(bytes, sizeof bytes);
   return context.append(entity.begin(), entity.end());

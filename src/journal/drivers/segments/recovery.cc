@@ -49,6 +49,7 @@ class Recovery {
         return std::unexpected(std::move(loaded).error());
       Result<void> usable;
       if (!loaded) usable = std::unexpected(std::move(loaded).error());
+      // NOLINTNEXTLINE(bugprone-use-after-move): only its error was moved, and then it is not usable
       if (usable && !checkpoint_) usable = restore(*loaded);
       if (!usable) {
         parts_.options.notify(Severity::warning, "a checkpoint is of no use: " + usable.error().reason());

@@ -43,7 +43,7 @@ uint32_t version_to_write(const Options& options);
 
 class Writer {
  public:
-  explicit Writer(WriterParts parts) : parts_(std::move(parts)), queue_(parts_.options) {}
+  explicit Writer(WriterParts parts) : parts_(parts), queue_(parts_.options) {}
 
   void start(LogEnd end);
   /// Writes what is queued and a checkpoint, and ends.
