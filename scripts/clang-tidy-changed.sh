@@ -6,8 +6,7 @@
 #
 # A changed header stands for the sources of its folder. The run is bounded by TIDY_SECONDS (600) and
 # TIDY_FILES (60); what did not fit is listed, never dropped in silence. Of all of src come first the files that the
-# latest commits changed, as many as fill half of the bound, and then the rest from a place that moves with every
-# commit, so that all are looked at in time.
+# latest commits changed: in a clean clone those are what a change is made of. TIDY_FILES=400 looks at everything.
 set -euo pipefail
 cd "$(dirname "$0")/.."
 
@@ -38,24 +37,19 @@ changed() {
     done | sort -u
 }
 
-newest_first_then_in_turn() {
-  local half=$((most / 2)) landings
-  # `rev-list` and not a date: a clone and a copy of it agree. Each landing moves on by what the other half holds.
-  landings=$(git rev-list --count --first-parent HEAD 2>/dev/null || echo 0)
+newest_first() {
   { git log -n 200 --name-only --format= 2>/dev/null || true; } |
-    awk -v half="$half" -v turn=$((landings * (most - half))) '
+    awk '
       NR == FNR { compiled[++all] = $0; known[$0] = 1; next }
-      known[$0] && !taken[$0] && newest < half { taken[$0] = 1; ++newest; print }
-      END {
-        for (i = 1; i <= all; ++i) if (!taken[compiled[i]]) rest[left++] = compiled[i]
-        for (i = 0; i < left; ++i) print rest[(turn + i) % left]
-      }' <(compiled | grep '^src/') -
+      known[$0] && !taken[$0] { taken[$0] = 1; print }
+      END { for (i = 1; i <= all; ++i) if (!taken[compiled[i]]) print compiled[i] }
+    ' <(compiled | grep '^src/') -
 }
 
 base=$(merge_base || true)
 if [[ "${2:-}" == --all || -z "$base" || ("$base" == "$(git rev-parse HEAD)" && -z "$(changed "$base")") ]]; then
   what="all of src"
-  mapfile -t files < <(newest_first_then_in_turn)
+  mapfile -t files < <(newest_first)
 else
   what="changed since ${base:0:10}"
   mapfile -t files < <(comm -12 <(changed "$base") <(compiled))

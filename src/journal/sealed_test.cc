@@ -30,7 +30,8 @@ class SealedTest : public JournalTest {
     for (int byte = 0; byte < 256; ++byte) directories.push_back(fmt::format("blobs/{:02x}", byte));
     for (const std::string& directory : directories)
       for (const std::string& name : disk_.names(directory))
-        if (disk_.content(directory + "/" + name).find(marker) != std::string::npos) found.push_back(name);
+        if (disk_.content(fmt::format("{}/{}", directory, name)).find(marker) != std::string::npos)
+          found.push_back(name);
     return found;
   }
   BlobRef write_blob(Journal& journal, std::string_view content) {

@@ -86,7 +86,7 @@ TEST_P(DriverSuite, KeepsEveryTypeOfValue) {
   ManualClock clock;
   const AgentId id = AgentId::make(clock, random);
   const Time made_at = clock.now();
-  const std::string text = "a\0b 'quoted' \xc3\xa4";
+  const std::string text("a\0b 'quoted' \xc3\xa4", 15);
   auto written = database_->write_blocking(Scope::standard(), [&](Session& session) {
     return session.execute(
         "INSERT INTO boxes (scope, name, size, content, weight, made_at) VALUES (:scope, ?, ?, ?, ?, ?)",

@@ -26,6 +26,7 @@ void WorkQueue::submit(Job job) {
       jobs_.push_back(std::move(job));
   }
   if (refusal.has_value())
+    // NOLINTNEXTLINE(bugprone-use-after-move): a job that was refused was not moved
     job.done(std::unexpected(std::move(*refusal)));
   else
     changed_.notify_one();
