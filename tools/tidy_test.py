@@ -66,10 +66,10 @@ class Structure(RuleTest):
             "src/proxy/a.cc": '#include "journal/journal.h"\n#include "proxy/private.h"\n#include <vector>\n'})
 
     def test_fakes_and_suites_are_for_tests_only(self):
-        text = '#include "journal/journal_fake.h"\n#include "journal/driver_suite.h"\n'
+        text = '#include "journal/journal_fake.h"\n#include "journal/driver_suite.h"\n#include "journal/storage_testing.h"\n'
         self.assert_silent(structure.door_only, {"src/layers.txt": LAYERS, "src/proxy/a_test.cc": text})
         self.assert_finds(structure.door_only, {"src/layers.txt": LAYERS, "src/proxy/a.cc": text},
-                          "src/proxy/a.cc:1", "src/proxy/a.cc:2")
+                          "src/proxy/a.cc:1", "src/proxy/a.cc:2", "src/proxy/a.cc:3")
 
     def test_cmake_uses_follow_the_layers(self):
         path = "src/journal/CMakeLists.txt"

@@ -349,33 +349,46 @@ class Bench:
 PARTS = {"proxy": bench_proxy, "start": bench_start, "idle": bench_idle, "journal": bench_journal}
 
 
-def main():
-    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+def make_parser(description, parts, connections):
+    """What every benchmark of the product takes."""
+    parser = argparse.ArgumentParser(description=description, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("build", type=pathlib.Path, help="build directory, such as build/release")
-    parser.add_argument("--only", type=lambda text: text.split(","), default=list(PARTS), help="parts: " + ",".join(PARTS))
-    parser.add_argument("--connections", type=lambda text: [int(word) for word in text.split(",")], default=[1, 64, 256])
+    parser.add_argument("--only", type=lambda text: text.split(","), default=list(parts), help="parts: " + ",".join(parts))
+    parser.add_argument("--connections", type=lambda text: [int(word) for word in text.split(",")], default=connections, help="such as 1,64")
     parser.add_argument("--seconds", type=int, default=5, help="of one run")
     parser.add_argument("--rounds", type=int, default=3, help="alternating runs; the median counts")
-    parser.add_argument("--starts", type=int, default=21)
-    parser.add_argument("--agents", type=int, default=200)
-    parser.add_argument("--records", type=int, default=1_000_000)
     parser.add_argument("--directory", help="where data directories are made; the disk under test (default: the temporary directory)")
-    parser.add_argument("--json", type=pathlib.Path, help="where the figures go (default BUILD/proxy_bench.json)")
-    options = parser.parse_args()
+    parser.add_argument("--json", type=pathlib.Path, help="where the figures go (default: in the build directory)")
+    return parser
+
+
+def run_parts(name, options, parts):
+    """Runs the parts that were asked for and writes their figures down."""
     binary = options.build / "src/gantry"
     missing = [what for what, there in (("wrk", shutil.which("wrk")), ("nginx", NGINX), (str(binary), binary.exists())) if not there]
     if missing:
-        raise SystemExit(f"proxy_bench: missing {', '.join(missing)}; scripts/install-prerequisites.sh bench, and make build")
+        raise SystemExit(f"{name}: missing {', '.join(missing)}; scripts/install-prerequisites.sh bench, and make build")
+    unknown = [part for part in options.only if part not in parts]
+    if unknown:
+        raise SystemExit(f"{name}: there is no part {', '.join(unknown)}; parts are {', '.join(parts)}")
     os.environ["GANTRY_BIN"] = str(binary.resolve())
     bench, figures = Bench(options), {"machine": f"{platform.platform()}, {os.cpu_count()} cores", "load_before": os.getloadavg()[0]}
     try:
         for part in options.only:
-            figures[part] = PARTS[part](bench)
+            figures[part] = parts[part](bench)
     finally:
         bench.close()
-    path = options.json or options.build / "proxy_bench.json"
+    path = options.json or options.build / f"{name}.json"
     path.write_text(json.dumps(figures, indent=2) + "\n")
     print(f"\nload before the run {figures['load_before']:.1f}; figures in {path}")
+
+
+def main():
+    parser = make_parser(__doc__, PARTS, [1, 64, 256])
+    parser.add_argument("--starts", type=int, default=21)
+    parser.add_argument("--agents", type=int, default=200)
+    parser.add_argument("--records", type=int, default=1_000_000)
+    run_parts("proxy_bench", parser.parse_args(), PARTS)
 
 
 if __name__ == "__main__":

@@ -8,11 +8,9 @@
 The peers are installed into a temporary directory (npm for Restate) and started on free ports; one that cannot be had is
 left out with a word why. Prints tables and writes JSON (--json FILE, default BUILD/requests_bench.json). Asserts no time.
 """
-import argparse
 import json
 import os
 import pathlib
-import platform
 import re
 import secrets
 import shutil
@@ -28,7 +26,7 @@ ROOT = pathlib.Path(__file__).resolve().parents[2]
 sys.path[:0] = [str(ROOT / "tests/e2e"), str(ROOT / "bench/proxy_bench")]
 
 from gantry_server import NODE, GantryServer, wait_for  # noqa: E402
-from proxy_bench import NGINX, Bench, cpu_seconds, free_port, nginx_agent, print_table, rss_bytes, run_wrk  # noqa: E402
+from proxy_bench import NGINX, cpu_seconds, free_port, make_parser, nginx_agent, print_table, rss_bytes, run_parts, run_wrk  # noqa: E402
 
 HERE = pathlib.Path(__file__).resolve().parent
 CONNECTIONS = 64
@@ -322,32 +320,11 @@ PARTS = {"ways": bench_ways, "peers": bench_peers, "backlog": bench_backlog}
 
 
 def main():
-    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("build", type=pathlib.Path, help="build directory, such as build/release")
-    parser.add_argument("--only", type=lambda text: text.split(","), default=list(PARTS), help="parts: " + ",".join(PARTS))
-    parser.add_argument("--connections", type=lambda text: [int(word) for word in text.split(",")], default=[16, 64, 256], help="of the peers part")
-    parser.add_argument("--seconds", type=int, default=5, help="of one run")
-    parser.add_argument("--rounds", type=int, default=3, help="alternating runs; the median counts")
+    parser = make_parser(__doc__, PARTS, [16, 64, 256])
     parser.add_argument("--backlog", type=int, default=1_000_000, help="requests that wait")
     parser.add_argument("--starts", type=int, default=3, help="recoveries and first deliveries; the median counts")
     parser.add_argument("--drain-seconds", type=int, default=180, help="longest look at the draining backlog")
-    parser.add_argument("--directory", help="where data directories are made; the disk under test (default: the temporary directory)")
-    parser.add_argument("--json", type=pathlib.Path, help="where the figures go (default BUILD/requests_bench.json)")
-    options = parser.parse_args()
-    binary = options.build / "src/gantry"
-    missing = [what for what, there in (("wrk", shutil.which("wrk")), ("nginx", NGINX), (str(binary), binary.exists())) if not there]
-    if missing:
-        raise SystemExit(f"requests_bench: missing {', '.join(missing)}; scripts/install-prerequisites.sh bench, and make build")
-    os.environ["GANTRY_BIN"] = str(binary.resolve())
-    bench, figures = Bench(options), {"machine": f"{platform.platform()}, {os.cpu_count()} cores", "load_before": os.getloadavg()[0]}
-    try:
-        for part in options.only:
-            figures[part] = PARTS[part](bench)
-    finally:
-        bench.close()
-    path = options.json or options.build / "requests_bench.json"
-    path.write_text(json.dumps(figures, indent=2) + "\n")
-    print(f"\nload before the run {figures['load_before']:.1f}; figures in {path}")
+    run_parts("requests_bench", parser.parse_args(), PARTS)
 
 
 if __name__ == "__main__":

@@ -2,7 +2,7 @@
 
 #include <gtest/gtest.h>
 
-#include <filesystem>
+#include "journal/storage_testing.h"
 
 namespace gantry::audit {
 namespace {
@@ -30,59 +30,36 @@ class Rows final : public journal::Projection {
 };
 
 // A real journal and a real store; `reopen` is a restart of the server, after which every batch comes again.
-class AuditTest : public testing::Test {
+class AuditTest : public journal::StorageTest {
  protected:
   void SetUp() override {
-    std::string pattern = (std::filesystem::temp_directory_path() / "audit-XXXXXX").string();
-    // SAFETY: mkdtemp writes into its argument.
-    directory_ = ::mkdtemp(pattern.data());
-    threads_.start();
+    StorageTest::SetUp();
     open();
   }
   void TearDown() override {
     close();
-    threads_.stop();
-    std::filesystem::remove_all(directory_);
+    StorageTest::TearDown();
   }
   void open() {
     const std::array steps{migrations()};
-    auto database = store::open_sqlite(directory_ / "store.db", steps);
-    ASSERT_TRUE(database.has_value()) << database.error().reason();
-    database_ = std::move(*database);
-    journal::Options options;
-    options.directory = directory_ / "journal";
-    options.projection_linger = std::chrono::milliseconds(1);
-    journal_ = journal::make_segments(options, clock_, random_);
+    open_storage(steps, {.projection_linger = std::chrono::milliseconds(1)});
     rows_ = std::make_unique<Rows>(*database_);
     journal_->add(*rows_);
     trail_ = std::make_unique<Trail>(Parts{*journal_, *database_, clock_}, options_);
-    ASSERT_TRUE(journal_->open().has_value());
+    open_journal();
   }
   void close() {
-    journal_->stop();
-    database_->stop();
+    stop_storage();
     trail_.reset();
-    journal_.reset();
+    journal_.reset();  // before what it projects into
     rows_.reset();
-    database_.reset();
+    drop_storage();
   }
   void reopen() {
     close();
     open();
   }
 
-  template <class T>
-  static Task<void> store_result(Task<T> task, std::optional<T>& slot) {
-    slot.emplace(co_await std::move(task));
-  }
-  template <class T>
-  T wait(Task<T> task) {
-    std::optional<T> slot;
-    TaskGroup group;
-    group.spawn(threads_.executor(0), store_result(std::move(task), slot));
-    group.join();
-    return std::move(*slot);
-  }
   void record(std::string principal, std::string action, std::string subject) {
     ASSERT_TRUE(wait(trail_->record(scope_, {principal, action, subject, {{"why", "test"}}})).has_value());
   }
@@ -95,15 +72,8 @@ class AuditTest : public testing::Test {
     return found;
   }
 
-  std::filesystem::path directory_;
-  SystemClock clock_;
-  SystemRandom random_;
-  Scope scope_ = Scope::standard();
-  IoThreads threads_{1};
   Options options_;
-  std::unique_ptr<store::Database> database_;
   std::unique_ptr<Rows> rows_;
-  std::unique_ptr<journal::Journal> journal_;
   std::unique_ptr<Trail> trail_;
 };
 

@@ -71,6 +71,16 @@ const yaml::Entry* Fields::take(std::string_view key) {
   return node_.find(key);
 }
 
+const yaml::Entry* Fields::take_list(std::string_view key, std::string help) {
+  const yaml::Entry* entry = take(key);
+  if (!entry || entry->value.kind == yaml::Kind::list) return entry;
+  const std::string path = path_of(key);
+  reading_.report(Rule::GS0203, entry->value.span ? entry->value.span : entry->key_span, path,
+                  fmt::format("{} must be a list, not {}", reading_.name_of(path), yaml::kind_name(entry->value)),
+                  std::move(help));
+  return nullptr;
+}
+
 const yaml::Entry* Fields::peek(std::string_view key) const { return node_.find(key); }
 
 void Fields::require(std::string_view key, std::string_view help) {

@@ -61,6 +61,8 @@ class Fields {
   /// The entry of a field, which then counts as known; nullptr if it is absent.
   const yaml::Entry* take(std::string_view key);
   bool has(std::string_view key) const { return node_.find(key) != nullptr; }
+  /// Like `take`; what is no list is reported, with `help`, and not returned.
+  const yaml::Entry* take_list(std::string_view key, std::string help);
   /// Like `take`, but the field stays unknown until somebody reads it.
   const yaml::Entry* peek(std::string_view key) const;
   /// Reports GS0202.

@@ -19,6 +19,8 @@ struct RetryOn {
   /// Answers of the agent that count as failures; any other answer is final. Sorted, each once.
   std::vector<uint16_t> statuses = {};
 
+  /// What an empty list means.
+  static RetryOn none() { return {.connect = false, .timeout = false, .died = false}; }
   bool has_status(uint16_t status) const;
   friend bool operator==(const RetryOn&, const RetryOn&) = default;
 };
@@ -27,8 +29,6 @@ struct RetryOn {
 Result<void> add_word(RetryOn& on, std::string_view word);
 /// The words of the list, in a fixed order.
 std::vector<std::string> words_of(const RetryOn& on);
-/// Nothing but what `add_word` adds.
-RetryOn nothing();
 
 /// When a failed attempt is repeated.
 struct Retry {

@@ -45,8 +45,6 @@ std::string to_upper(std::string_view text) {
 
 bool RetryOn::has_status(uint16_t status) const { return std::ranges::binary_search(statuses, status); }
 
-RetryOn nothing() { return {.connect = false, .timeout = false, .died = false}; }
-
 Result<void> add_word(RetryOn& on, std::string_view word) {
   if (word == "connect") {
     on.connect = true;
@@ -91,16 +89,10 @@ void AgentReader::read_persistence(Fields& fields, AgentSpec& out) {
 }
 
 void AgentReader::read_methods(Fields& persistence, Persistence& out) {
-  const yaml::Entry* entry = persistence.take("methods");
+  const yaml::Entry* entry = persistence.take_list("methods", "write `methods: [POST, PUT]`");
   if (!entry) return;
   const yaml::Node& node = entry->value;
   std::string path = persistence.path_of("methods");
-  if (node.kind != yaml::Kind::list) {
-    reading_.report(Rule::GS0203, node.span ? node.span : entry->key_span, path,
-                    fmt::format("{} must be a list, not {}", reading_.name_of(path), yaml::kind_name(node)),
-                    "write `methods: [POST, PUT]`");
-    return;
-  }
   if (node.items.empty() && out.enabled)
     reading_.report(Rule::GS0309, entry->key_span, path, "persistence is enabled for no method",
                     "name methods, or write `enabled: false`");
@@ -151,17 +143,11 @@ void AgentReader::read_retry(Fields& persistence, Retry& out) {
 }
 
 void AgentReader::read_retry_on(Fields& retry, RetryOn& out) {
-  const yaml::Entry* entry = retry.take("retry_on");
+  const yaml::Entry* entry = retry.take_list("retry_on", "write `retry_on: [connect, timeout, died, 503]`");
   if (!entry) return;
   const yaml::Node& node = entry->value;
   std::string path = retry.path_of("retry_on");
-  if (node.kind != yaml::Kind::list) {
-    reading_.report(Rule::GS0203, node.span ? node.span : entry->key_span, path,
-                    fmt::format("{} must be a list, not {}", reading_.name_of(path), yaml::kind_name(node)),
-                    "write `retry_on: [connect, timeout, died, 503]`");
-    return;
-  }
-  RetryOn on = nothing();
+  RetryOn on = RetryOn::none();
   for (size_t i = 0; i < node.items.size(); ++i) {
     std::string field = fmt::format("{}.{}", path, i);
     auto word = read_argument(reading_, node.items[i], field);

@@ -115,6 +115,10 @@ Result<void> parse_order(net::Headers headers, Asked& asked) {
   return {};
 }
 
+bool asks(std::string_view name) {
+  return net::is_gantry_header(name) || equals_ignoring_case(name, "idempotency-key");
+}
+
 // A Structured-Field boolean, or the word that people write.
 bool is_true(std::string_view value) {
   value = trim(value);
@@ -125,6 +129,8 @@ bool is_true(std::string_view value) {
 
 Result<Asked> parse_asked(net::Headers headers, Time now) {
   Asked asked;
+  // Most callers ask for nothing: one look tells.
+  if (std::ranges::none_of(headers, [](const net::Header& header) { return asks(header.name); })) return asked;
   auto key = single(headers, "idempotency-key");
   if (!key) return bad_key(key.error().reason());
   if (*key) {

@@ -65,7 +65,7 @@ Result<void> read_policy(std::string_view value, requests::RetryOverride& retry)
 }
 
 Result<void> read_retry_on(std::string_view value, requests::RetryOverride& retry) {
-  core::RetryOn on = core::nothing();
+  core::RetryOn on = core::RetryOn::none();
   for (std::string_view rest = value; !rest.empty();) {
     const size_t space = rest.find_first_of(" \t");
     if (auto added = core::add_word(on, rest.substr(0, space)); !added)

@@ -134,8 +134,7 @@ std::optional<Time> AgentQueue::next_due(Time now, Order order) {
   return next ? std::min(*next, retry.due_at()) : retry.due_at();
 }
 
-bool AgentQueue::forget_backoff() {
-  bool any = false;
+void AgentQueue::forget_backoff() {
   for (auto it = retrying_.begin(); it != retrying_.end();) {
     LiveEntry& entry = **it++;
     // The program itself may have asked for the time.
@@ -145,9 +144,7 @@ bool AgentQueue::forget_backoff() {
     entry.state.not_before = entry.back_at = Time{};
     entry.place = Place::due;
     due_.insert(&entry);
-    any = true;
   }
-  return any;
 }
 
 void AgentQueue::clock_went_back(Duration by) {

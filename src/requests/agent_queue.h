@@ -32,8 +32,8 @@ class AgentQueue {
   void claim(LiveEntry& entry);
   /// When the next one is due: the epoch for at once, nullopt if none waits.
   std::optional<Time> next_due(Time now, Order order);
-  /// Those that wait for a retry because their instance failed are due at once. True if there were any.
-  bool forget_backoff();
+  /// Those that wait for a retry because their instance failed are due at once.
+  void forget_backoff();
   /// The wall clock was set back: those that wait for a retry keep the pause that they were given.
   void clock_went_back(Duration by);
 

@@ -4,6 +4,7 @@
 #include <filesystem>
 
 #include "audit/audit.h"
+#include "journal/storage_testing.h"
 #include "requests/requests.h"
 #include "requests/wire_requeue.h"
 
@@ -31,48 +32,32 @@ class Heard final : public QueueListener {
 };
 
 // How the projection of the requests stands when something happens: it may be held back.
-class DeadLettersTest : public testing::Test {
+class DeadLettersTest : public journal::StorageTest {
  protected:
   void SetUp() override {
-    std::string pattern = (std::filesystem::temp_directory_path() / "dead-letters-XXXXXX").string();
-    // SAFETY: mkdtemp writes into its argument.
-    directory_ = ::mkdtemp(pattern.data());
-    threads_.start();
+    StorageTest::SetUp();
     open();
   }
   void TearDown() override {
     close();
-    threads_.stop();
-    std::filesystem::remove_all(directory_);
+    StorageTest::TearDown();
   }
   void open() {
     const std::array steps{audit::migrations(), migrations()};
-    auto database = store::open_sqlite(directory_ / "store.db", steps);
-    ASSERT_TRUE(database.has_value()) << database.error().reason();
-    database_ = std::move(*database);
-    journal::Options options;
-    options.directory = directory_ / "journal";
-    options.projection_linger = linger_;
-    options.segment_size = mebibytes(4);
-    journal_ = journal::make_segments(options, clock_, random_);
-    blocking_ = std::make_unique<BlockingPool>(2, 100);
+    open_storage(steps, {.segment_size = mebibytes(4), .projection_linger = linger_});
     requests_ =
         std::make_unique<Requests>(Parts{*journal_, *database_, *blocking_, clock_, random_, logger_}, Options{});
     requests_->add_listener(heard_);
     trail_ = std::make_unique<audit::Trail>(audit::Parts{*journal_, *database_, clock_}, audit::Options{});
-    auto opened = journal_->open();
-    ASSERT_TRUE(opened.has_value()) << opened.error().reason();
+    open_journal();
     settle();
     ASSERT_TRUE(wait(requests_->start()).has_value());
   }
   void close() {
-    journal_->stop();
-    database_->stop();
-    blocking_->stop();
+    stop_storage();
     trail_.reset();
     requests_.reset();
-    journal_.reset();
-    database_.reset();
+    drop_storage();
   }
   void reopen() {
     close();
@@ -87,19 +72,6 @@ class DeadLettersTest : public testing::Test {
     std::filesystem::remove_all(directory_);
     std::filesystem::rename(copy, directory_);
     open();
-  }
-
-  template <class T>
-  static Task<void> store_result(Task<T> task, std::optional<T>& slot) {
-    slot.emplace(co_await std::move(task));
-  }
-  template <class T>
-  T wait(Task<T> task) {
-    std::optional<T> slot;
-    TaskGroup group;
-    group.spawn(threads_.executor(0), store_result(std::move(task), slot));
-    group.join();
-    return std::move(*slot);
   }
 
   RequestId accept(std::string_view body, Conditions conditions = {}, std::string_view target = "/work") {
@@ -157,31 +129,15 @@ class DeadLettersTest : public testing::Test {
     for (const RequestView& each : page->requests) ids.push_back(each.id);
     return ids;
   }
-  void settle() {
-    uint64_t durable = journal_->durable_seq();
-    SteadyTime deadline = clock_.steady() + std::chrono::seconds(20);
-    while (journal_->lag().front().reached < durable) {
-      ASSERT_LT(clock_.steady(), deadline) << journal_->lag().front().failure;
-      std::this_thread::sleep_for(std::chrono::milliseconds(1));
-    }
-  }
   std::vector<audit::Recorded> trail(RequestId id) {
     auto page = wait(trail_->list(scope_, {.subject = id.to_string()}));
     EXPECT_TRUE(page.has_value());
     return page ? page->entries : std::vector<audit::Recorded>{};
   }
 
-  std::filesystem::path directory_;
-  SystemClock clock_;
-  SystemRandom random_;
-  Scope scope_ = Scope::standard();
   telemetry::Logger logger_;
-  IoThreads threads_{2};
   Heard heard_;
   Duration linger_ = std::chrono::milliseconds(1);
-  std::unique_ptr<store::Database> database_;
-  std::unique_ptr<journal::Journal> journal_;
-  std::unique_ptr<BlockingPool> blocking_;
   std::unique_ptr<Requests> requests_;
   std::unique_ptr<audit::Trail> trail_;
 };

@@ -11,9 +11,6 @@ constexpr uint8_t checkpoint_format = 3;
 constexpr uint8_t format_without_requeues = 2;
 constexpr uint8_t format_without_keys = 1;
 
-void put_time(Encoder& out, Time time) { out.fixed64(static_cast<uint64_t>(time.time_since_epoch().count())); }
-Time get_time(Decoder& in) { return Time(Duration(static_cast<int64_t>(in.fixed64()))); }
-
 void put_blob(Encoder& out, const std::optional<journal::BlobId>& blob) {
   out.u8(blob ? 1 : 0);
   if (blob) out.digest(*blob);
@@ -27,16 +24,16 @@ void put_state(Encoder& out, const RequestState& state) {
   out.u8(static_cast<uint8_t>(state.status));
   out.varint(state.attempts);
   out.varint(state.failures);
-  put_time(out, state.not_before);
-  put_time(out, state.ended_at);
+  out.time(state.not_before);
+  out.time(state.ended_at);
   out.varint(state.response_status);
   out.bytes(state.reason);
   out.varint(state.log.size());
   for (const Attempt& attempt : state.log) {
     out.varint(attempt.number);
     out.id(attempt.instance.bytes());
-    put_time(out, attempt.started_at);
-    put_time(out, attempt.ended_at);
+    out.time(attempt.started_at);
+    out.time(attempt.ended_at);
     out.u8(static_cast<uint8_t>(attempt.outcome));
     out.bytes(attempt.detail);
   }
@@ -47,8 +44,8 @@ RequestState get_state(Decoder& in) {
   state.status = static_cast<Status>(in.u8());
   state.attempts = static_cast<uint32_t>(in.varint());
   state.failures = static_cast<uint32_t>(in.varint());
-  state.not_before = get_time(in);
-  state.ended_at = get_time(in);
+  state.not_before = in.time();
+  state.ended_at = in.time();
   state.response_status = static_cast<uint16_t>(in.varint());
   state.reason = in.bytes();
   uint64_t attempts = in.varint();
@@ -56,8 +53,8 @@ RequestState get_state(Decoder& in) {
     Attempt attempt;
     attempt.number = static_cast<uint32_t>(in.varint());
     attempt.instance = InstanceId(in.id());
-    attempt.started_at = get_time(in);
-    attempt.ended_at = get_time(in);
+    attempt.started_at = in.time();
+    attempt.ended_at = in.time();
     attempt.outcome = static_cast<Outcome>(in.u8());
     attempt.detail = in.bytes();
     state.log.push_back(std::move(attempt));
@@ -84,7 +81,7 @@ std::string LiveTable::checkpoint() {
     out.bytes(entry->target);
     out.u8(entry->replay_of ? 1 : 0);
     if (entry->replay_of) out.id(entry->replay_of->bytes());
-    put_time(out, entry->created_at);
+    out.time(entry->created_at);
     put_location(out, entry->accepted_at);
     put_location(out, entry->final_at);
     put_blob(out, entry->request_blob);
@@ -95,7 +92,7 @@ std::string LiveTable::checkpoint() {
     out.bytes(*entry->caller);
     out.bytes(entry->order_key);
     out.u8(entry->priority);
-    put_time(out, entry->deadline);
+    out.time(entry->deadline);
     out.varint(entry->blob_bytes);
   }
   put_tail(out);
@@ -123,7 +120,7 @@ Result<void> LiveTable::restore(std::string_view bytes) {
     entry->method = in.bytes();
     entry->target = in.bytes();
     if (in.u8() != 0) entry->replay_of = RequestId(in.id());
-    entry->created_at = get_time(in);
+    entry->created_at = in.time();
     entry->accepted_at = get_location(in);
     entry->final_at = get_location(in);
     entry->request_blob = get_blob(in);
@@ -135,7 +132,7 @@ Result<void> LiveTable::restore(std::string_view bytes) {
     if (format == checkpoint_format) {
       entry->order_key = in.bytes();
       entry->priority = in.u8();
-      entry->deadline = get_time(in);
+      entry->deadline = in.time();
       entry->blob_bytes = in.varint();
     }
     if (!in.ok()) break;

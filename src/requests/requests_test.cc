@@ -2,9 +2,8 @@
 
 #include <gtest/gtest.h>
 
-#include <filesystem>
-
 #include "audit/audit.h"
+#include "journal/storage_testing.h"
 #include "os/os.h"
 
 namespace gantry::requests {
@@ -14,61 +13,33 @@ AgentId agent() { return AgentId(IdBytes{1}); }
 InstanceId instance() { return InstanceId(IdBytes{9}); }
 
 // A real journal and a real store in a directory of their own; `reopen` is a restart of the server.
-class RequestsTest : public testing::Test {
+class RequestsTest : public journal::StorageTest {
  protected:
   void SetUp() override {
-    std::string pattern = (std::filesystem::temp_directory_path() / "requests-XXXXXX").string();
-    // SAFETY: mkdtemp writes into its argument.
-    directory_ = ::mkdtemp(pattern.data());
-    threads_.start();
+    StorageTest::SetUp();
     open();
   }
   void TearDown() override {
     close();
-    threads_.stop();
-    std::filesystem::remove_all(directory_);
+    StorageTest::TearDown();
   }
 
   void open() {
     const std::array steps{audit::migrations(), migrations()};
-    auto database = store::open_sqlite(directory_ / "store.db", steps);
-    ASSERT_TRUE(database.has_value()) << database.error().reason();
-    database_ = std::move(*database);
-    journal::Options options;
-    options.directory = directory_ / "journal";
-    options.projection_linger = std::chrono::milliseconds(1);
-    journal_ = journal::make_segments(options, clock_, random_);
-    blocking_ = std::make_unique<BlockingPool>(2, 100);
+    open_storage(steps, {.projection_linger = std::chrono::milliseconds(1)});
     requests_ =
         std::make_unique<Requests>(Parts{*journal_, *database_, *blocking_, clock_, random_, logger_}, Options{});
-    auto opened = journal_->open();
-    ASSERT_TRUE(opened.has_value()) << opened.error().reason();
+    open_journal();
     ASSERT_TRUE(wait(requests_->start()).has_value());
   }
   void close() {
-    journal_->stop();
-    database_->stop();
-    blocking_->stop();
+    stop_storage();
     requests_.reset();
-    journal_.reset();
-    database_.reset();
+    drop_storage();
   }
   void reopen() {
     close();
     open();
-  }
-
-  template <class T>
-  static Task<void> store_result(Task<T> task, std::optional<T>& slot) {
-    slot.emplace(co_await std::move(task));
-  }
-  template <class T>
-  T wait(Task<T> task) {
-    std::optional<T> slot;
-    TaskGroup group;
-    group.spawn(threads_.executor(0), store_result(std::move(task), slot));
-    group.join();
-    return std::move(*slot);
   }
 
   RequestId accept(std::string_view body, std::optional<InstanceId> first = {}, Conditions conditions = {}) {
@@ -102,29 +73,8 @@ class RequestsTest : public testing::Test {
     EXPECT_TRUE(view.has_value());
     return view ? view->state.status : Status::failed;
   }
-  // Waits until the history has everything that is durable.
-  void settle() {
-    uint64_t durable = journal_->durable_seq();
-    SteadyTime deadline = clock_.steady() + std::chrono::seconds(20);
-    while (journal_->lag().front().reached < durable) {
-      ASSERT_LT(clock_.steady(), deadline) << journal_->lag().front().failure;
-      wait(pause());
-    }
-  }
-  static Task<int> pause() {
-    co_await sleep_for(std::chrono::milliseconds(1));
-    co_return 0;
-  }
 
-  SystemClock clock_;
-  SystemRandom random_;
   telemetry::Logger logger_;
-  IoThreads threads_{2};
-  Scope scope_ = Scope::standard();
-  std::filesystem::path directory_;
-  std::unique_ptr<store::Database> database_;
-  std::unique_ptr<journal::Journal> journal_;
-  std::unique_ptr<BlockingPool> blocking_;
   std::unique_ptr<Requests> requests_;
 };
 

@@ -243,7 +243,7 @@ void encode(const AttemptEndedRecord& record, std::string& out) {
   encoder.u8(format);
   encoder.varint(record.number);
   encoder.u8(static_cast<uint8_t>(record.outcome));
-  encoder.fixed64(static_cast<uint64_t>(record.next_attempt_at.time_since_epoch().count()));
+  encoder.time(record.next_attempt_at);
   encoder.bytes(record.detail);
 }
 
@@ -314,7 +314,7 @@ Result<AttemptEndedRecord> decode_attempt_ended(std::string_view payload) {
   record.number = static_cast<uint32_t>(decoder.varint());
   uint8_t outcome = decoder.u8();
   record.outcome = static_cast<Outcome>(outcome);
-  record.next_attempt_at = Time(Duration(static_cast<int64_t>(decoder.fixed64())));
+  record.next_attempt_at = decoder.time();
   record.detail = decoder.bytes();
   if (!known || !decoder.ok() || outcome > static_cast<uint8_t>(Outcome::answered))
     return damaged("request.attempt_ended");

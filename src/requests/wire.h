@@ -145,6 +145,8 @@ class Encoder {
   // SAFETY: bytes of a std::array seen as char.
   void digest(const journal::BlobId& value) { out_.append(reinterpret_cast<const char*>(value.data()), value.size()); }
   void fields(const FieldList& list);
+  /// Nanoseconds of Unix time.
+  void time(Time value) { fixed64(static_cast<uint64_t>(value.time_since_epoch().count())); }
 
  private:
   std::string& out_;
@@ -161,6 +163,7 @@ class Decoder {
   IdBytes id();
   journal::BlobId digest();
   FieldList fields();
+  Time time() { return Time(Duration(static_cast<int64_t>(fixed64()))); }
   std::string_view rest() { return std::exchange(in_, {}); }
   /// The input is not what it should be.
   void refuse() { ok_ = false; }

@@ -29,8 +29,6 @@ enum RetryOnWord : uint8_t { on_connect = 1, on_timeout = 2, on_died = 4 };
 // More than there are statuses that can be listed.
 constexpr uint64_t most_statuses = 200;
 
-void put_time(Encoder& out, Time time) { out.fixed64(static_cast<uint64_t>(time.time_since_epoch().count())); }
-Time get_time(Decoder& in) { return Time(Duration(static_cast<int64_t>(in.fixed64()))); }
 void put_duration(Encoder& out, const std::optional<Duration>& duration) {
   if (duration) out.fixed64(static_cast<uint64_t>(duration->count()));
 }
@@ -112,10 +110,10 @@ void encode(const Conditions& conditions, Encoder& out) {
     out.bytes(conditions.key);
     out.digest(conditions.fingerprint);
   }
-  if (which & with_not_before) put_time(out, conditions.not_before);
+  if (which & with_not_before) out.time(conditions.not_before);
   if (which & with_order_key) out.bytes(conditions.order_key);
   if (which & with_priority) out.u8(conditions.priority);
-  if (which & with_deadline) put_time(out, conditions.deadline);
+  if (which & with_deadline) out.time(conditions.deadline);
   if (which & with_retry) put_retry(out, conditions.retry);
 }
 
@@ -127,10 +125,10 @@ Conditions decode_conditions(Decoder& in, ConditionsFormat format) {
     conditions.key = in.bytes();
     conditions.fingerprint = in.digest();
   }
-  if (which & with_not_before) conditions.not_before = get_time(in);
+  if (which & with_not_before) conditions.not_before = in.time();
   if (which & with_order_key) conditions.order_key = in.bytes();
   if (which & with_priority) conditions.priority = std::min(in.u8(), highest_priority);
-  if (which & with_deadline) conditions.deadline = get_time(in);
+  if (which & with_deadline) conditions.deadline = in.time();
   if (which & with_retry) conditions.retry = get_retry(in);
   return conditions;
 }

@@ -21,9 +21,6 @@ std::optional<std::string_view> carried_part(Decoder& decoder) {
   return part;
 }
 
-void put_time(Encoder& out, Time time) { out.fixed64(static_cast<uint64_t>(time.time_since_epoch().count())); }
-Time get_time(Decoder& in) { return Time(Duration(static_cast<int64_t>(in.fixed64()))); }
-
 }  // namespace
 
 void put_location(Encoder& out, const journal::Location& location) {
@@ -41,7 +38,7 @@ journal::Location get_location(Decoder& in) {
 }
 
 void put_requeued(Encoder& out, const Requeued& requeued) {
-  put_time(out, requeued.at);
+  out.time(requeued.at);
   out.varint(requeued.ended_seq);
   out.varint(requeued.attempts);
   out.u8(requeued.original ? 1 : 0);
@@ -54,7 +51,7 @@ void put_requeued(Encoder& out, const Requeued& requeued) {
 
 Requeued get_requeued(Decoder& in) {
   Requeued requeued;
-  requeued.at = get_time(in);
+  requeued.at = in.time();
   requeued.ended_seq = in.varint();
   requeued.attempts = static_cast<uint32_t>(in.varint());
   if (in.u8() == 0) return requeued;
@@ -69,13 +66,13 @@ void encode(const Carried& carried, std::string& out) {
   std::string bytes;
   Encoder inner(bytes);
   put_requeued(inner, carried.requeued);
-  put_time(inner, carried.created_at);
+  inner.time(carried.created_at);
   inner.varint(carried.log.size());
   for (const Attempt& attempt : carried.log) {
     inner.varint(attempt.number);
     inner.id(attempt.instance.bytes());
-    put_time(inner, attempt.started_at);
-    put_time(inner, attempt.ended_at);
+    inner.time(attempt.started_at);
+    inner.time(attempt.ended_at);
     inner.u8(static_cast<uint8_t>(attempt.outcome));
     inner.bytes(attempt.detail);
   }
@@ -91,15 +88,15 @@ Result<Carried> decode_carried(std::string_view payload) {
   Decoder in(*part);
   Carried carried;
   carried.requeued = get_requeued(in);
-  carried.created_at = get_time(in);
+  carried.created_at = in.time();
   uint64_t count = in.varint();
   if (count > RequestState::attempts_kept) return damaged("request.requeued");
   for (uint64_t i = 0; i < count && in.ok(); ++i) {
     Attempt attempt;
     attempt.number = static_cast<uint32_t>(in.varint());
     attempt.instance = InstanceId(in.id());
-    attempt.started_at = get_time(in);
-    attempt.ended_at = get_time(in);
+    attempt.started_at = in.time();
+    attempt.ended_at = in.time();
     const uint8_t outcome = in.u8();
     if (outcome > static_cast<uint8_t>(Outcome::cancelled)) return damaged("request.requeued");
     attempt.outcome = static_cast<Outcome>(outcome);

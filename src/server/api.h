@@ -122,6 +122,7 @@ class Api final : public net::Handler {
   /// cannot be recorded is in the log of the server; a disk that is full must not keep anybody from looking.
   Task<void> note(Context& context, std::string action, std::string subject, json::Object details);
   Task<void> note_read(Context& context, std::string action, std::string subject);
+  void tell_unrecorded(const audit::Entry& entry, const Result<void>& done);
 
   // api_webhooks.cc
   Task<Handled> list_webhooks(Context& context);

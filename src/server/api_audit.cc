@@ -11,8 +11,7 @@ Task<Api::Handled> Api::list_audit(Context& context) {
   GANTRY_CO_TRY(filter.limit, limit_of(context));
   GANTRY_CO_TRY(auto since, duration_of(context, "since"));
   if (since) filter.since = server_.clock().now() - *since;
-  auto after = context.find("after");
-  GANTRY_CO_TRY(filter.before_seq, cursor_of(after ? std::optional<std::string>(*after) : std::nullopt));
+  GANTRY_CO_TRY(filter.before_seq, cursor_of(lookup_in(context)("after")));
   GANTRY_CO_TRY(audit::Page page, co_await server_.audit().list(context.scope, filter));
   json::Array data;
   for (audit::Recorded& recorded : page.entries)
@@ -27,20 +26,19 @@ Task<Api::Handled> Api::list_audit(Context& context) {
 
 Task<void> Api::note(Context& context, std::string action, std::string subject, json::Object details) {
   audit::Entry entry{.principal = context.principal, .action = action, .subject = subject, .details = details};
-  auto done = co_await server_.audit().record(context.scope, std::move(entry));
-  if (!done)
-    server_.log().error("an audit entry could not be recorded", telemetry::field("action", action),
-                        telemetry::field("subject", subject), telemetry::field("principal", context.principal),
-                        telemetry::field("error", done.error()));
+  tell_unrecorded(entry, co_await server_.audit().record(context.scope, entry));
 }
 
 Task<void> Api::note_read(Context& context, std::string action, std::string subject) {
   audit::Entry entry{.principal = context.principal, .action = action, .subject = subject, .details = {}};
-  auto done = co_await server_.audit().record_read(context.scope, std::move(entry));
-  if (!done)
-    server_.log().error("an audit entry could not be recorded", telemetry::field("action", action),
-                        telemetry::field("subject", subject), telemetry::field("principal", context.principal),
-                        telemetry::field("error", done.error()));
+  tell_unrecorded(entry, co_await server_.audit().record_read(context.scope, entry));
+}
+
+void Api::tell_unrecorded(const audit::Entry& entry, const Result<void>& done) {
+  if (done) return;
+  server_.log().error("an audit entry could not be recorded", telemetry::field("action", entry.action),
+                      telemetry::field("subject", entry.subject), telemetry::field("principal", entry.principal),
+                      telemetry::field("error", done.error()));
 }
 
 }  // namespace gantry::server

@@ -22,10 +22,7 @@ Result<Bytes> body_limit_of(const Context& context) {
 }  // namespace
 
 Task<Api::Handled> Api::export_requests(Context& context) {
-  Lookup lookup = [&context](std::string_view name) -> std::optional<std::string> {
-    auto found = context.find(name);
-    return found ? std::optional<std::string>(*found) : std::nullopt;
-  };
+  const Lookup lookup = lookup_in(context);
   GANTRY_CO_TRY(requests::Filter filter, conditions_of(lookup, server_.clock().now()));
   GANTRY_CO_TRY(filter.after_seq, cursor_of(lookup("after")));
   GANTRY_CO_TRY(Bytes shown, body_limit_of(context));

@@ -12,10 +12,7 @@ Result<RequestId> id_of(const Context& context) { return RequestId::parse(contex
 }  // namespace
 
 Result<requests::Filter> request_filter_of(const Context& context, Time now) {
-  Lookup lookup = [&](std::string_view name) -> std::optional<std::string> {
-    auto found = context.find(name);
-    return found ? std::optional<std::string>(*found) : std::nullopt;
-  };
+  const Lookup lookup = lookup_in(context);
   GANTRY_TRY(requests::Filter filter, conditions_of(lookup, now));
   GANTRY_TRY(filter.limit, limit_of(context));
   GANTRY_TRY(filter.before_seq, cursor_of(lookup("after")));

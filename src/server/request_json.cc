@@ -181,6 +181,13 @@ Task<Result<void>> add_contents(Composition& server, requests::RequestView view,
 
 std::span<const std::string_view> condition_names() { return names; }
 
+Lookup lookup_in(const Context& context) {
+  return [&context](std::string_view name) -> std::optional<std::string> {
+    auto found = context.find(name);
+    return found ? std::optional<std::string>(*found) : std::nullopt;
+  };
+}
+
 Result<requests::Filter> conditions_of(const Lookup& lookup, Time now) {
   requests::Filter filter;
   filter.agent = lookup("agent").value_or("");

@@ -23,6 +23,8 @@ Task<Result<void>> add_contents(Composition& server, requests::RequestView view,
 
 /// The value of a condition by its name.
 using Lookup = std::function<std::optional<std::string>(std::string_view name)>;
+/// In the query of a call, which outlives it.
+Lookup lookup_in(const Context& context);
 /// The names that `conditions_of` looks up.
 std::span<const std::string_view> condition_names();
 /// `agent`, `status`, `older_than`, `newer_than`, `key`, `path`, `reason`, `text`, `all_queues`.

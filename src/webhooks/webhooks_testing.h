@@ -4,9 +4,9 @@
 #include <gtest/gtest.h>
 
 #include <deque>
-#include <filesystem>
 
 #include "audit/audit.h"
+#include "journal/storage_testing.h"
 #include "os/os.h"
 #include "webhooks/webhooks.h"
 
@@ -65,55 +65,40 @@ class Receiver final : public net::Handler {
   Script always_;
 };
 
-class WebhooksTest : public testing::Test {
+class WebhooksTest : public journal::StorageTest {
  protected:
   void SetUp() override {
-    std::string pattern = (std::filesystem::temp_directory_path() / "webhooks-XXXXXX").string();
-    // SAFETY: mkdtemp writes into its argument.
-    directory_ = ::mkdtemp(pattern.data());
+    StorageTest::SetUp();
     options_.hosts = *AllowedHosts::parse("127.0.0.1");
     options_.retry.backoff.initial = std::chrono::milliseconds(2);
     options_.retry.backoff.cap = std::chrono::milliseconds(4);
-    threads_.start();
     ASSERT_TRUE(server_.start().has_value());
     open();
   }
   void TearDown() override {
     close();
     server_.stop(Duration::zero());
-    threads_.stop();
-    std::filesystem::remove_all(directory_);
+    StorageTest::TearDown();
   }
 
   void open() {
     const std::array steps{audit::migrations(), requests::migrations(), migrations()};
-    auto database = store::open_sqlite(directory_ / "store.db", steps);
-    ASSERT_TRUE(database.has_value()) << database.error().reason();
-    database_ = std::move(*database);
-    journal::Options options;
-    options.directory = directory_ / "journal";
-    options.projection_linger = std::chrono::milliseconds(1);
-    journal_ = journal::make_segments(options, clock_, random_);
-    blocking_ = std::make_unique<BlockingPool>(2, 100);
+    open_storage(steps, {.projection_linger = std::chrono::milliseconds(1)});
     requests_ = std::make_unique<requests::Requests>(
         requests::Parts{*journal_, *database_, *blocking_, clock_, random_, logger_}, requests::Options{});
     webhooks_ = std::make_unique<Webhooks>(parts(), options_);
     ASSERT_TRUE(webhooks_->load().has_value());
-    auto opened = journal_->open();
-    ASSERT_TRUE(opened.has_value()) << opened.error().reason();
+    open_journal();
     ASSERT_TRUE(wait(requests_->start()).has_value());
     webhooks_->start();
   }
   void close() {
     webhooks_->close(Duration::zero());
     webhooks_->join();
-    journal_->stop();
-    database_->stop();
-    blocking_->stop();
+    stop_storage();
     webhooks_.reset();
     requests_.reset();
-    journal_.reset();
-    database_.reset();
+    drop_storage();
   }
   void reopen() {
     close();
@@ -123,43 +108,6 @@ class WebhooksTest : public testing::Test {
   Parts parts() { return {*journal_, *database_, *requests_, threads_, *blocking_, clock_, random_, logger_}; }
   std::string url(std::string_view path = "/hook") {
     return fmt::format("http://{}{}", server_.local_endpoint().to_string(), path);
-  }
-
-  template <class T>
-  static Task<void> store_result(Task<T> task, std::optional<T>& slot) {
-    slot.emplace(co_await std::move(task));
-  }
-  template <class T>
-  T wait(Task<T> task) {
-    std::optional<T> slot;
-    TaskGroup group;
-    group.spawn(threads_.executor(0), store_result(std::move(task), slot));
-    group.join();
-    return std::move(*slot);
-  }
-  static Task<int> pause() {
-    co_await sleep_for(std::chrono::milliseconds(1));
-    co_return 0;
-  }
-  // Fails the test when it does not come true.
-  bool eventually(const std::function<bool()>& condition) {
-    SteadyTime until = clock_.steady() + std::chrono::seconds(30);
-    while (!condition()) {
-      if (clock_.steady() > until) {
-        ADD_FAILURE() << "the condition did not come true";
-        return false;
-      }
-      wait(pause());
-    }
-    return true;
-  }
-  // Until every projection has everything that is durable.
-  void settle() {
-    eventually([&] {
-      for (const journal::Lag& lag : journal_->lag())
-        if (lag.reached < journal_->durable_seq()) return false;
-      return true;
-    });
   }
 
   Made make(std::string name, std::vector<Event> events = {Event::completed, Event::failed}, std::string agent = {}) {
@@ -200,18 +148,10 @@ class WebhooksTest : public testing::Test {
            std::ranges::all_of(all, [](const Delivery& delivery) { return delivery.request.state.finished(); });
   }
 
-  Scope scope_ = Scope::standard();
-  SystemClock clock_;
-  SystemRandom random_;
   telemetry::Logger logger_;
-  IoThreads threads_{2};
   Receiver receiver_;
   net::Server server_{{}, {threads_, clock_, receiver_}};
   Options options_;
-  std::filesystem::path directory_;
-  std::unique_ptr<store::Database> database_;
-  std::unique_ptr<journal::Journal> journal_;
-  std::unique_ptr<BlockingPool> blocking_;
   std::unique_ptr<requests::Requests> requests_;
   std::unique_ptr<Webhooks> webhooks_;
 };

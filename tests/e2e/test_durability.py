@@ -253,6 +253,31 @@ def test_retention_takes_finished_requests_and_nothing_else(make_server):
     wait_for(lambda: not blob.exists(), 30, "its body is deleted")
 
 
+def test_retention_by_count_keeps_the_newest_and_the_trail_says_what_went(make_server):
+    server = make_server(environment={"GANTRY_HOUSEKEEPING_INTERVAL": "1s"}).start()
+    server.deploy("few", persistence={"retention": {"age": "1d", "count": 3}})
+    server.deploy("many")
+    sent = [server.call("few", f"/do/{number}", "POST", "x").headers["Gantry-Request-Id"] for number in range(8)]
+    for number in range(8):
+        server.call("many", f"/do/{number}", "POST", "x")
+    wait_for(lambda: [row["id"] for row in server.requests(agent="few")] == sent[:-4:-1], 60, "three are kept")
+    assert len(server.requests(agent="many")) == 8
+    expired = server.api("GET", "/v1/audit?action=requests.expire")["data"]
+    assert {row["subject"] for row in expired} == {"few"} and sum(row["details"]["count"] for row in expired) == 5
+
+
+@pytest.mark.parametrize("limit,blobs", [("0", 1), ("64Ki", 0)])
+def test_a_longer_answer_than_the_limit_is_kept_beside_its_record(server, limit, blobs):
+    server.deploy("bot", program="echo.py", persistence={"response_limit": limit})
+    body = bytes(range(256)) * 40
+    reply = server.call("bot", "/mirror", "POST", body)
+    assert reply.body == body
+    request = reply.headers["Gantry-Request-Id"]
+    assert len([path for path in (server.data / "journal" / "blobs").rglob("*") if path.is_file()]) == blobs
+    server.restart()
+    assert server.request("GET", f"/v1/requests/{request}/response").body == body
+
+
 # ---- A.7: one server.
 
 

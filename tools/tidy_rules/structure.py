@@ -56,11 +56,11 @@ def cycle(tree):
 
 
 def door_only(tree):
-    """Other folders are reached through x/x.h; tests may also include x/x_fake.h and x/driver_suite.h."""
+    """Other folders are reached through x/x.h; tests also through x/x_fake.h, x/driver_suite.h and x/storage_testing.h."""
     for file, line, folder, target in includes(tree):
         allowed = [f"{folder}/{folder}.h"]
-        if file.is_test or file.stem.endswith(("_fake", "_suite")):
-            allowed += [f"{folder}/{folder}_fake.h", f"{folder}/driver_suite.h"]
+        if file.is_test or file.stem.endswith(("_fake", "_suite", "_testing")):
+            allowed += [f"{folder}/{folder}_fake.h", f"{folder}/driver_suite.h", f"{folder}/storage_testing.h"]
         if target not in allowed:
             yield file.at(line, "door-only", f"includes {target} (include {' or '.join(allowed)}, "
                           "or let the door offer what is missing)")
