@@ -49,7 +49,8 @@ Task<Proxy::State::Settled> Proxy::State::settle(RequestId id, Scope scope, Deli
   if (verdict.dead) {
     reason = fmt::format("{}; {}", attempt.detail(), verdict.why);
     write = [this, id, scope, number, &reason, &attempt] {
-      return parts_.requests.bury(id, scope, {.number = number, .outcome = attempt.outcome(), .reason = reason});
+      return parts_.requests.bury(
+          id, scope, {.number = number, .outcome = attempt.outcome(), .reason = reason, .detail = attempt.detail()});
     };
   } else {
     write = [this, id, scope, number, verdict, &attempt] {

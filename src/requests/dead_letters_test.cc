@@ -142,6 +142,24 @@ class DeadLettersTest : public journal::StorageTest {
   std::unique_ptr<audit::Trail> trail_;
 };
 
+TEST_F(DeadLettersTest, GoesOutAgainHoweverItsAttemptsEnded) {
+  for (int value = 2; value <= static_cast<int>(last_outcome); ++value) {
+    const auto outcome = static_cast<Outcome>(value);
+    const RequestId id = accept("body");
+    begin(id, 1);
+    ASSERT_TRUE(
+        wait(requests_->end_attempt(id, scope_, {.number = 1, .outcome = outcome, .detail = "so"})).has_value());
+    bury(id, 2);
+    settle();
+    ASSERT_TRUE(requeue(id).has_value()) << to_string(outcome);
+    settle();
+    EXPECT_EQ(view(id).state.status, Status::pending) << to_string(outcome);
+    reopen();
+    EXPECT_EQ(view(id).state.status, Status::pending) << to_string(outcome);
+    EXPECT_EQ(view(id).state.log.at(0).outcome, outcome);
+  }
+}
+
 TEST_F(DeadLettersTest, GoesOutAgainUnderItsIdWithANewSetOfAttempts) {
   RequestId id = dead();
   settle();

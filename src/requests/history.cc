@@ -106,7 +106,7 @@ std::vector<Attempt> unpack_log(std::span<const uint8_t> bytes) {
     attempt.instance = InstanceId(in.id());
     attempt.started_at = time_from_unix_ms(static_cast<int64_t>(in.varint()));
     attempt.ended_at = time_from_unix_ms(static_cast<int64_t>(in.varint()));
-    attempt.outcome = static_cast<Outcome>(in.u8());
+    attempt.outcome = in.outcome();
     attempt.detail = in.bytes();
     log.push_back(std::move(attempt));
   }
@@ -237,7 +237,9 @@ Result<uint64_t> History::project(std::span<const journal::Record> batch) {
   Removals removals;
   for (const journal::Record& record : batch) {
     if (record.kind != request_completed && record.kind != request_failed && record.kind != request_cancelled) {
-      removals.note(record);
+      // A requeue that the fold refused has no new life: the row of the old one stays.
+      if (record.kind != request_requeued || live_.accept_seq(RequestId(record.entity)).value_or(0) >= record.seq)
+        removals.note(record);
       continue;
     }
     auto finished = live_.finished(RequestId(record.entity));

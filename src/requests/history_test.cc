@@ -116,6 +116,16 @@ TEST_F(HistoryTest, ASegmentIsNeededForWhatBeganInItAndForWhatEndedInIt) {
   EXPECT_FALSE(needs(30, 39));
 }
 
+TEST_F(HistoryTest, ARequeueThatTheFoldRefusedLeavesTheRowWhereItIs) {
+  open(migrations().steps.size());
+  accept(request(1), {.seq = 2, .segment = 1});
+  complete(request(1), {.seq = 3, .segment = 1});
+  project();
+  apply(request_requeued, request(1), {.seq = 4, .segment = 1}, "no such record");
+  project();
+  EXPECT_TRUE(needs(1, 3));
+}
+
 TEST_F(HistoryTest, ADirectoryOfAnOlderVersionIsTakenOver) {
   open(2);
   insert_as_before(4, 1, 25, 3);

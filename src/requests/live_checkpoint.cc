@@ -55,7 +55,7 @@ RequestState get_state(Decoder& in) {
     attempt.instance = InstanceId(in.id());
     attempt.started_at = in.time();
     attempt.ended_at = in.time();
-    attempt.outcome = static_cast<Outcome>(in.u8());
+    attempt.outcome = in.outcome();
     attempt.detail = in.bytes();
     state.log.push_back(std::move(attempt));
   }

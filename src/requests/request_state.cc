@@ -84,7 +84,7 @@ bool apply_completed(RequestState& state, const CompletedSummary& record, Time a
 
 bool apply_failed(RequestState& state, const FailedRecord& record, Time at) {
   if (state.finished()) return false;
-  end_attempt(state, record.outcome, record.reason, at);
+  end_attempt(state, record.outcome, record.detail.empty() ? record.reason : record.detail, at);
   if (state.status == Status::processing && uses_up_an_attempt(record.outcome)) ++state.failures;
   state.status = Status::failed;
   state.reason = record.reason;

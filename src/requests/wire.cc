@@ -8,6 +8,8 @@ namespace {
 constexpr uint8_t format = 1;
 // An accepted request with conditions: format 1 and, behind the body's place, the conditions.
 constexpr uint8_t format_with_conditions = 2;
+// A failed request whose last attempt has a detail of its own: format 1 and the detail.
+constexpr uint8_t format_with_detail = 2;
 // With conditions that format 2 does not know.
 constexpr uint8_t format_with_more_conditions = 3;
 // A record holds at most this many fields; the ingress allows far fewer.
@@ -193,6 +195,12 @@ journal::BlobId Decoder::digest() {
   return digest;
 }
 
+Outcome Decoder::outcome() {
+  const uint8_t value = u8();
+  if (value > static_cast<uint8_t>(last_outcome)) refuse();
+  return ok_ ? static_cast<Outcome>(value) : Outcome::running;
+}
+
 FieldList Decoder::fields() {
   uint64_t count = varint();
   if (count > fields_limit) {
@@ -261,10 +269,11 @@ void encode(const CompletedRecord& record, std::string& out) {
 
 void encode(const FailedRecord& record, std::string& out) {
   Encoder encoder(out);
-  encoder.u8(format);
+  encoder.u8(record.detail.empty() ? format : format_with_detail);
   encoder.varint(record.number);
   encoder.u8(static_cast<uint8_t>(record.outcome));
   encoder.bytes(record.reason);
+  if (!record.detail.empty()) encoder.bytes(record.detail);
 }
 
 Result<AcceptedSummary> decode_accepted_summary(std::string_view payload) {
@@ -312,12 +321,10 @@ Result<AttemptEndedRecord> decode_attempt_ended(std::string_view payload) {
   bool known = decoder.u8() == format;
   AttemptEndedRecord record;
   record.number = static_cast<uint32_t>(decoder.varint());
-  uint8_t outcome = decoder.u8();
-  record.outcome = static_cast<Outcome>(outcome);
+  record.outcome = decoder.outcome();
   record.next_attempt_at = decoder.time();
   record.detail = decoder.bytes();
-  if (!known || !decoder.ok() || outcome > static_cast<uint8_t>(Outcome::answered))
-    return damaged("request.attempt_ended");
+  if (!known || !decoder.ok()) return damaged("request.attempt_ended");
   return record;
 }
 
@@ -345,13 +352,13 @@ Result<CompletedRecord> decode_completed(std::string_view payload) {
 
 Result<FailedRecord> decode_failed(std::string_view payload) {
   Decoder decoder(payload);
-  bool known = decoder.u8() == format;
+  const uint8_t found = decoder.u8();
   FailedRecord record;
   record.number = static_cast<uint32_t>(decoder.varint());
-  uint8_t outcome = decoder.u8();
-  record.outcome = static_cast<Outcome>(outcome);
+  record.outcome = decoder.outcome();
   record.reason = decoder.bytes();
-  if (!known || !decoder.ok() || outcome > static_cast<uint8_t>(Outcome::answered)) return damaged("request.failed");
+  if (found == format_with_detail) record.detail = decoder.bytes();
+  if ((found != format && found != format_with_detail) || !decoder.ok()) return damaged("request.failed");
   return record;
 }
 

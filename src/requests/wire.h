@@ -44,6 +44,7 @@ enum class Outcome : uint8_t {
   cancelled = 6,  ///< somebody took the request back
   answered = 7,   ///< with a status that the policy counts as a failure
 };
+inline constexpr Outcome last_outcome = Outcome::answered;
 std::string_view to_string(Outcome outcome);
 
 /// A request was taken over: after this record is durable it can no longer be lost.
@@ -93,6 +94,7 @@ struct FailedRecord {
   uint32_t number = 0;
   Outcome outcome = Outcome::died;
   std::string_view reason;
+  std::string_view detail = {};  ///< of the attempt that was its last; empty if the reason says it
 };
 
 /// Appends the encoded record to `out`. An inline body goes last, so that a caller can hand it to
@@ -163,6 +165,7 @@ class Decoder {
   IdBytes id();
   journal::BlobId digest();
   FieldList fields();
+  Outcome outcome();
   Time time() { return Time(Duration(static_cast<int64_t>(fixed64()))); }
   std::string_view rest() { return std::exchange(in_, {}); }
   /// The input is not what it should be.

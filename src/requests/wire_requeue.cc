@@ -97,9 +97,7 @@ Result<Carried> decode_carried(std::string_view payload) {
     attempt.instance = InstanceId(in.id());
     attempt.started_at = in.time();
     attempt.ended_at = in.time();
-    const uint8_t outcome = in.u8();
-    if (outcome > static_cast<uint8_t>(Outcome::cancelled)) return damaged("request.requeued");
-    attempt.outcome = static_cast<Outcome>(outcome);
+    attempt.outcome = in.outcome();
     attempt.detail = in.bytes();
     carried.log.push_back(std::move(attempt));
   }

@@ -187,5 +187,26 @@ TEST(Wire, AConditionThatItsFormatDoesNotKnowIsDamage) {
   EXPECT_FALSE(decode_accepted_summary(bytes).has_value());
 }
 
+TEST(Wire, AFailedRequestSaysOfItsLastAttemptWhatItsReasonDoesNot) {
+  for (std::string_view detail : {"", "answered 503"}) {
+    std::string bytes;
+    encode(FailedRecord{.number = 3, .outcome = Outcome::answered, .reason = "used up", .detail = detail}, bytes);
+    auto read = decode_failed(bytes);
+    ASSERT_TRUE(read.has_value());
+    EXPECT_EQ(read->reason, "used up");
+    EXPECT_EQ(read->detail, detail);
+    for (size_t length = 0; length < bytes.size(); ++length)
+      EXPECT_FALSE(decode_failed(std::string_view(bytes).substr(0, length)).has_value()) << length;
+  }
+}
+
+TEST(Wire, AnOutcomeThatNobodyKnowsIsDamage) {
+  std::string bytes;
+  encode(FailedRecord{.number = 1, .outcome = last_outcome, .reason = ""}, bytes);
+  ASSERT_TRUE(decode_failed(bytes).has_value());
+  ++bytes[2];
+  EXPECT_FALSE(decode_failed(bytes).has_value());
+}
+
 }  // namespace
 }  // namespace gantry::requests

@@ -49,7 +49,12 @@ def test_a_request_brings_its_own_policy(server):
     assert "answered 503" in reply.json()["message"]
     shown = server.show(reply.headers["Gantry-Request-Id"])
     assert (shown["status"], shown["attempts"], shown["dead_letter"]) == ("failed", 3, True)
+    assert {one["detail"] for one in shown["attempt_log"]} == {'answered 503 Service Unavailable: {"error": "not yet"}'}
     assert "the attempts are used up" in shown["reason"]
+    # It goes out again with what it asked for.
+    server.api("POST", f"/v1/requests/{shown['id']}/requeue", {"target": "/answer/b?until=5"}, expect=202)
+    again = server.wait_finished(shown["id"])
+    assert (again["status"], again["attempts"], again["target"]) == ("completed", 5, "/answer/b?until=5")
     assert shown["asked"] == {"priority": 5, "order_key": None, "not_before": None, "deadline": None,
                               "retry": {"max": 3, "policy": "fixed", "initial": "10ms", "cap": "10ms", "retry_on": ["died", "503"]}}
 
