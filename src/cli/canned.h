@@ -46,10 +46,10 @@ inline const std::string health = R"({"agent":"bot","status":"degraded","instanc
 inline const std::string stats = R"({"data":[
   {"agent":"bot","instance":"ins_01JD4Y9Q2V6X8Z0A1B2C3D4E5F","replica":0,"cpu_percent":12.54,"cpu_ms":4200,
    "memory_bytes":522190848,"memory_limit_bytes":536870912,"pids":4,"pids_limit":128,"in_flight":2,
-   "requests_total":120,"restarts":1},
+   "requests_total":120,"restarts":1,"breaker":"half_open"},
   {"agent":"notes","instance":"ins_01JD4Y9Q2V6X8Z0A1B2C3D4E5M","replica":0,"cpu_percent":0,"cpu_ms":310,
    "memory_bytes":41943040,"memory_limit_bytes":0,"pids":11,"pids_limit":0,"in_flight":0,"requests_total":3,
-   "restarts":0}],"next":null})";
+   "restarts":0,"breaker":"closed"}],"next":null})";
 
 inline const std::string logs =
     R"({"time":"2026-11-20T18:14:01.500Z","instance":"ins_01JD4Y9Q2V6X8Z0A1B2C3D4E5F","replica":0,"stream":"stdout","line":"counting on port 8000"})"

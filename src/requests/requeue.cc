@@ -24,10 +24,11 @@ Error held_by_another(const RequestId& id) {
       .with_hint(fmt::format("gantry requests show {}", id));
 }
 
-// An end that came from outside may have left somebody behind who delivers, or is about to.
+// An end that came from outside may have left somebody behind who delivers, or is about to. Who delivered it to its end
+// begins the reason with what became of the last attempt.
 bool was_cut_off(const RequestState& state) {
-  return state.status == Status::cancelled || state.log.empty() || state.log.back().detail != state.reason ||
-         state.log.back().outcome == Outcome::interrupted;
+  return state.status == Status::cancelled || state.log.empty() || state.log.back().outcome == Outcome::interrupted ||
+         !state.reason.starts_with(state.log.back().detail);
 }
 
 // Then a number is passed over: what the one who was left behind still writes fits nothing any more.

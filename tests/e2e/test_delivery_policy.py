@@ -55,6 +55,7 @@ def test_a_request_brings_its_own_policy(server):
     server.api("POST", f"/v1/requests/{shown['id']}/requeue", {"target": "/answer/b?until=5"}, expect=202)
     again = server.wait_finished(shown["id"])
     assert (again["status"], again["attempts"], again["target"]) == ("completed", 5, "/answer/b?until=5")
+    assert [one["attempt"] for one in again["attempt_log"]] == [1, 2, 3, 4, 5]
     assert shown["asked"] == {"priority": 5, "order_key": None, "not_before": None, "deadline": None,
                               "retry": {"max": 3, "policy": "fixed", "initial": "10ms", "cap": "10ms", "retry_on": ["died", "503"]}}
 

@@ -138,6 +138,12 @@ Listing stats_listing() {
            number_column("IN FLIGHT", "in_flight"),
            number_column("REQUESTS", "requests_total"),
            number_column("RESTARTS", "restarts"),
+           {"BREAKER",
+            [](const json::Value& row) {
+              std::string state = text_at(row, "breaker");
+              const Tint tint = state == "closed" ? Tint::plain : Tint::warn;
+              return Cell{std::move(state), tint};
+            }},
            {"CPU TIME",
             [](const json::Value& row) {
               return Cell{format_duration_short(std::chrono::milliseconds(int_at(row, "cpu_ms")))};
