@@ -85,7 +85,7 @@ TEST_F(Invoke, ARequestThatIsKeptForLaterPrintsItsIdAndTheNextCommand) {
   EXPECT_EQ(terminal.out(), "req_9\n");
   EXPECT_EQ(
       terminal.err(),
-      "'bot' has no ready instance; the request is kept and will be delivered\nnext: gantry requests show req_9\n");
+      "'bot' has not answered yet; the request is kept and will be delivered\nnext: gantry requests show req_9\n");
   EXPECT_EQ(terminal.run({"invoke", "bot", "-d", "x", "-o", "json"}), 0);
   EXPECT_EQ(json::get_bool(*json::parse(terminal.out()), "pending"), true);
 }

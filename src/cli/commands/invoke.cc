@@ -220,7 +220,7 @@ Result<int> run_invoke(Session& session) {
     printer.end();
   }
   if (was_kept_for_later(answer->status, answer->headers)) {
-    session.say(fmt::format("'{}' has no ready instance; the request is kept and will be delivered", name));
+    session.say(fmt::format("'{}' has not answered yet; the request is kept and will be delivered", name));
     session.suggest(fmt::format("gantry requests show {}", request_id_of(answer->headers)));
   }
   if (answer->status < 400) return 0;
