@@ -52,4 +52,7 @@ struct Conditions {
   }
 };
 
+/// The deadline of a request that goes out once more: as far behind `begins` as it was behind `began`.
+Time renewed_deadline(const Conditions& conditions, Time began, Time begins);
+
 }  // namespace gantry::requests

@@ -122,7 +122,11 @@ Task<Result<RequestId>> Requests::replay(Scope scope, RequestId id, std::string 
   AcceptedRecord record = stored.record;
   record.principal = principal;
   record.replay_of = id;
-  record.conditions = {};  // a key belongs to one request, and a time has passed
+  // A key belongs to one request, and a time has passed; what else was asked for holds for the copy, too.
+  record.conditions.deadline =
+      renewed_deadline(record.conditions, view.requeued ? view.requeued->at : view.created_at, parts_.clock.now());
+  record.conditions.key = {};
+  record.conditions.not_before = {};
   record.first_instance.reset();
   RequestId copy = make_id();
   std::string body(record.body.inline_bytes);

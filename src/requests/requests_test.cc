@@ -170,6 +170,31 @@ TEST_F(RequestsTest, AReplayIsANewRequestWithTheSameContent) {
   EXPECT_EQ(wait(requests_->load_request(*view))->record.body.inline_bytes, "again");
 }
 
+TEST_F(RequestsTest, AReplayAsksForWhatTheFirstOneAskedForButItsKeyAndItsTime) {
+  const Time now = clock_.now();
+  RequestId id = accept("again", instance(),
+                        {.key = "k",
+                         .not_before = now - std::chrono::hours(1),
+                         .order_key = "o",
+                         .priority = 9,
+                         .deadline = now + std::chrono::hours(2),
+                         .retry = {.max = 7}});
+  complete(id, "out");
+  auto copy = wait(requests_->replay(scope_, id, "root"));
+  ASSERT_TRUE(copy.has_value()) << copy.error().reason();
+  auto stored = wait(requests_->load_request(*wait(requests_->get(scope_, *copy))));
+  ASSERT_TRUE(stored.has_value());
+  const Conditions& asked = stored->record.conditions;
+  EXPECT_EQ(asked.key, "");
+  EXPECT_EQ(asked.not_before, Time{});
+  EXPECT_EQ(asked.order_key, "o");
+  EXPECT_EQ(asked.priority, 9);
+  EXPECT_EQ(asked.retry.max, 7u);
+  // Two hours were left when it was accepted.
+  EXPECT_GT(asked.deadline, now + std::chrono::minutes(119));
+  EXPECT_LT(asked.deadline, now + std::chrono::minutes(121));
+}
+
 TEST_F(RequestsTest, RetentionForgetsFinishedRequestsOnly) {
   RequestId done = accept("1", instance());
   complete(done, "answer");

@@ -43,13 +43,6 @@ Carried carried_of(const RequestView& view, const Edit& edit) {
   return carried;
 }
 
-// As far away as it was when the request was accepted, or requeued before.
-Time deadline_of(const RequestView& view, const Conditions& before, Time begins) {
-  if (before.deadline == Time{}) return Time{};
-  const Time began = std::max(view.requeued ? view.requeued->at : view.created_at, before.not_before);
-  return begins + std::max<Duration>(before.deadline - began, Duration::zero());
-}
-
 audit::Entry entry_of(const RequestView& view, const AcceptedRecord& before, const Requeue& how) {
   audit::Entry entry{.principal = how.principal, .action = "request.requeue", .subject = view.id.to_string()};
   entry.details["agent"] = view.agent;
@@ -86,7 +79,8 @@ Task<Result<void>> Requests::add_requeue(RequestView view, Requeue how, std::vec
   GANTRY_CO_TRY(AcceptedRecord record, edited(stored.record, how.edit));
   record.agent_id = agent;
   record.first_instance.reset();
-  record.conditions.deadline = deadline_of(view, record.conditions, std::max(parts_.clock.now(), how.not_before));
+  record.conditions.deadline = renewed_deadline(record.conditions, view.requeued ? view.requeued->at : view.created_at,
+                                                std::max(parts_.clock.now(), how.not_before));
   record.conditions.not_before = how.not_before;
   std::string body(record.body.blob ? std::string_view{} : record.body.inline_bytes);
   if (how.edit.body) {

@@ -97,6 +97,12 @@ core::Retry RetryOverride::applied_to(core::Retry retry) const {
   return retry;
 }
 
+Time renewed_deadline(const Conditions& conditions, Time began, Time begins) {
+  if (conditions.deadline == Time{}) return Time{};
+  began = std::max(began, conditions.not_before);
+  return begins + std::max<Duration>(conditions.deadline - began, Duration::zero());
+}
+
 void encode(const Conditions& conditions, Encoder& out) {
   uint8_t which = 0;
   if (!conditions.key.empty()) which |= with_key;
