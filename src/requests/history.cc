@@ -247,6 +247,10 @@ Result<uint64_t> History::project(std::span<const journal::Record> batch) {
     if (finished && finished->final_seq == record.seq) ended.push_back(std::move(*finished));
   }
   uint64_t last_seq = batch.back().seq;
+  // An error here only leaves look-ups slower; whatever it was, the write below meets it, too.
+  static_cast<void>(known_keys_.read_some(database_));
+  for (const LiveTable::Finished& finished : ended)
+    if (!finished.view.key.empty()) known_keys_.add(finished.view.agent_id, finished.view.key);
   Counts added;
   auto written = database_.write_blocking(
       home(), [&](store::Session& session) { return write(session, ended, removals, last_seq, added); });
@@ -323,6 +327,7 @@ Task<Result<std::optional<RequestView>>> History::find(Scope scope, RequestId id
 }
 
 Task<Result<std::optional<KeyHolder>>> History::find_key(KeyName name) {
+  if (!known_keys_.may_hold(name)) co_return std::nullopt;
   co_return co_await database_.read(name.scope, [name](store::Session& session) {
     return session.find<KeyHolder>(
         fmt::format("SELECT {} FROM requests WHERE scope = :scope AND agent_id = ? AND key = ?", columns),

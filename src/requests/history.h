@@ -6,6 +6,7 @@
 
 #include <mutex>
 
+#include "requests/known_keys.h"
 #include "requests/live_table.h"
 
 namespace gantry::requests {
@@ -45,6 +46,7 @@ class History final : public journal::Projection {
 
   store::Database& database_;
   LiveTable& live_;
+  KnownKeys known_keys_;
   mutable std::mutex mutex_;
   Counts totals_;
 };
