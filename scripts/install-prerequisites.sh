@@ -23,7 +23,7 @@ run=(bubblewrap python3)
 # What the tests call.
 test=(python3-pytest python3-pytest-xdist python3-yaml python3-aiohttp iproute2 procps curl openssl)
 # What the benchmarks compare with.
-bench=(wrk nginx-light redis-server nghttp2-client)
+bench=(wrk nginx-light redis-server)
 
 # A `node` of another origin serves as well as Debian's.
 [[ -x /usr/bin/node ]] || run+=(nodejs)

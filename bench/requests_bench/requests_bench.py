@@ -120,41 +120,39 @@ def bench_ways(bench):
 # ---- At half of that load.
 
 
-def run_paced(url, rate, seconds, body, headers, pids, log):
-    """An open loop with h2load: so many requests per second, whatever the answers take. p50, p99 and p99.9 in µs.
+def build_paced(directory):
+    """The open-loop client, from its one source file."""
+    program = directory / "paced"
+    subprocess.run([shutil.which("clang++-22") or "c++", "-std=c++20", "-O2", "-o", str(program), str(HERE / "paced.cc")], check=True)
+    return program
 
-    Spread over 256 connections, so that one whose answer is late by less than 256 / rate does not hold up its next request."""
-    clients = 256
-    command = ["h2load", "--h1", "-t1", f"-c{clients}", f"-D{seconds}", "--warm-up-time=1", f"--rps={rate / clients:.3f}", f"-d{body}", f"--log-file={log}"]
-    before = cpu_seconds(pids)
-    done = subprocess.run([*command, *(f"-H{name}: {value}" for name, value in headers), url], capture_output=True, text=True, check=True)
-    cpu = cpu_seconds(pids) - before
-    rows = [line.split("\t") for line in log.read_text().splitlines()]
-    if not rows or any(row[1] != "200" for row in rows):
-        raise SystemExit(f"errors from {url}:\n{done.stdout}")
-    times = sorted(int(row[2]) for row in rows)
-    result = {f"p{percent}_us": times[int(len(times) * percent / 100)] for percent in (50, 99, 99.9)}
-    return {"asked_per_s": rate, "requests_per_s": len(times) / seconds, "cpu_us_per_request": cpu * 1e6 / len(times), **result}
+
+def run_paced(program, server, rate, seconds):
+    """POSTs of 1 KiB at random times of this mean rate. p50, p99 and p99.9 in µs from the moment each one was due."""
+    request = (f"POST /agent/bot/ HTTP/1.1\r\nHost: localhost\r\nAuthorization: Bearer {server.key}\r\n"
+               f"Content-Type: application/octet-stream\r\nContent-Length: 1024\r\n\r\n{'x' * 1024}")  # fmt: skip
+    port, before = server.url.rsplit(":", 1)[1], cpu_seconds([server.pid])
+    done = subprocess.run([str(program), port, f"{rate:.1f}", str(seconds), "512"], input=request, capture_output=True, text=True, check=False)
+    if done.returncode != 0:
+        raise SystemExit(done.stderr)
+    result = json.loads(done.stdout)
+    answered = result.pop("answered")
+    return {"asked_per_s": rate, "cpu_us_per_request": (cpu_seconds([server.pid]) - before) * 1e6 / answered, **result}
 
 
 def bench_half(bench):
-    if not shutil.which("h2load"):
-        print("\nHalf load is left out: h2load (nghttp2-client) is not installed")
-        return []
-    server = start(bench, "half")
+    program, server = build_paced(bench.home), start(bench, "half")
     put_nginx(bench, server, "bot")
-    url, body = f"{server.url}/agent/bot/", bench.home / "body"
-    body.write_text("x" * 1024)
     script = write_script(bench.home / "half.lua", server.key, 1024)
     rows = []
-    run_wrk(url, CONNECTIONS, 1, script, [server.pid])  # warm
-    for _ in range(bench.options.rounds):
-        full = run_wrk(url, CONNECTIONS, bench.options.seconds, script, [server.pid])["requests_per_s"]
+    for number in range(bench.options.rounds + 1):
+        full = run_wrk(f"{server.url}/agent/bot/", CONNECTIONS, bench.options.seconds if number else 1, script, [server.pid])["requests_per_s"]
         wait_for(lambda: is_projected(server), 120, "the history is written")
-        headers = [("Authorization", f"Bearer {server.key}"), ("Content-Type", "application/octet-stream")]
-        rows.append({"full_per_s": full, **run_paced(url, full / 2, bench.options.seconds + 2, body, headers, [server.pid], bench.home / "half.log")})
+        if number:  # the first one warms up
+            rows.append({"full_per_s": full, **run_paced(program, server, full / 2, bench.options.seconds + 1)})
     row = median_of(rows)
-    print_table("Durable POSTs of 1 KiB, open loop at half of what 64 connections reached", ["at 64 connections/s", "asked/s", "answered/s", "p50 µs", "p99 µs", "p99.9 µs", "CPU µs/request"], [
+    print_table("Durable POSTs of 1 KiB, open loop at half of what 64 connections reached",
+                ["at 64 connections/s", "asked/s", "answered/s", "p50 µs", "p99 µs", "p99.9 µs", "CPU µs/request"], [
         [f"{row['full_per_s']:.0f}", f"{row['asked_per_s']:.0f}", f"{row['requests_per_s']:.0f}", f"{row['p50_us']:.0f}", f"{row['p99_us']:.0f}", f"{row['p99.9_us']:.0f}",
          f"{row['cpu_us_per_request']:.1f}"]])  # fmt: skip
     bench.end(server)
