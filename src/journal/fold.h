@@ -2,6 +2,7 @@
 #pragma once
 
 #include <cstdint>
+#include <memory>
 #include <span>
 #include <string>
 #include <string_view>
@@ -24,6 +25,16 @@ class Fold {
   virtual void apply(const Record& record) = 0;
   /// The whole state, for `restore`. With its own format number inside.
   virtual std::string checkpoint() = 0;
+  /// The state as it is in this moment, in pieces: another thread takes them while `apply` goes on.
+  class Snapshot {
+   public:
+    virtual ~Snapshot() = default;
+    /// Appends the next piece of what `checkpoint` would have returned; false if that was the last one.
+    virtual bool append_to(std::string& out) = 0;
+  };
+  /// Called where `apply` is. At most one at a time, and it is gone before the fold is. For a fold whose `checkpoint`
+  /// takes long: the writer commits nothing meanwhile. By default one piece, made at once.
+  virtual std::unique_ptr<Snapshot> snapshot();
   /// Replaces the whole state. An error makes the journal try an older checkpoint, and refuse to
   /// open if there is none that every fold accepts.
   virtual Result<void> restore(std::string_view bytes) = 0;
@@ -32,6 +43,18 @@ class Fold {
   /// True while a record with `first_seq <= seq <= last_seq` may be read again by its Location.
   virtual bool needs(uint64_t first_seq, uint64_t last_seq) = 0;
 };
+
+inline std::unique_ptr<Fold::Snapshot> Fold::snapshot() {
+  struct Whole final : Snapshot {
+    explicit Whole(std::string state) : bytes(std::move(state)) {}
+    bool append_to(std::string& out) override {
+      out = out.empty() ? std::move(bytes) : out + bytes;
+      return false;
+    }
+    std::string bytes;
+  };
+  return std::make_unique<Whole>(checkpoint());
+}
 
 /// Finished history in tables. The journal drives each projection on a thread of its own, in batches;
 /// all calls but `needs` come from that thread. Register before `open`.

@@ -35,7 +35,8 @@ struct Options {
   /// Appends that wait for room; above it they fail with `exhausted` GR0105.
   size_t blocked_appends = 65'536;
 
-  /// A checkpoint is written after this much log, at each segment's end and at `stop`.
+  /// A checkpoint is written after this much log, or twice its own size if that is more, at each segment's end unless
+  /// it is that large, and at `stop`.
   Bytes checkpoint_every = mebibytes(16);
   Compression compression = Compression::zstd;
   /// Sealed segments are compressed when they are this old and still needed.

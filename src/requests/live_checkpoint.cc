@@ -64,38 +64,137 @@ RequestState get_state(Decoder& in) {
 
 }  // namespace
 
-std::string LiveTable::checkpoint() {
-  std::lock_guard lock(mutex_);
-  std::string bytes;
-  Encoder out(bytes);
-  out.u8(checkpoint_format);
-  out.varint(by_seq_.size());
-  for (const auto& [seq, entry] : by_seq_) {
-    out.varint(seq);
-    out.varint(entry->final_seq);
-    out.id(entry->id.bytes());
-    out.id(entry->agent_id.bytes());
-    out.bytes(entry->scope->path());
-    out.bytes(*entry->agent);
-    out.bytes(entry->method);
-    out.bytes(entry->target);
-    out.u8(entry->replay_of ? 1 : 0);
-    if (entry->replay_of) out.id(entry->replay_of->bytes());
-    out.time(entry->created_at);
-    put_location(out, entry->accepted_at);
-    put_location(out, entry->final_at);
-    put_blob(out, entry->request_blob);
-    put_blob(out, entry->answer_blob);
-    put_state(out, entry->state);
-    out.bytes(entry->key);
-    if (!entry->key.empty()) out.digest(entry->fingerprint);
-    out.bytes(*entry->caller);
-    out.bytes(entry->order_key);
-    out.u8(entry->priority);
-    out.time(entry->deadline);
-    out.varint(entry->blob_bytes);
+// The state of one moment, taken while the table goes on: entries in the order of their acceptance, those behind
+// `next_` as they are, those that change before it comes to them as they were.
+class LiveTable::Pieces final : public journal::Fold::Snapshot {
+ public:
+  Pieces(LiveTable& table, size_t entries) : table_(table), entries_(entries) {
+    std::lock_guard lock(table_.mutex_);
+    GANTRY_CHECK(table_.snapshot_ == nullptr);
+    table_.snapshot_ = this;
+    last_ = table_.by_seq_.empty() ? 0 : table_.by_seq_.rbegin()->first;
+    Encoder head(head_), purged(purged_);
+    head.u8(checkpoint_format);
+    head.varint(table_.by_seq_.size());
+    table_.put_purged(purged);
   }
-  put_tail(out);
+  ~Pieces() override {
+    std::lock_guard lock(table_.mutex_);
+    table_.snapshot_ = nullptr;
+  }
+
+  bool append_to(std::string& out) override {
+    std::lock_guard lock(table_.mutex_);
+    out += std::exchange(head_, {});
+    auto entry = table_.by_seq_.lower_bound(next_);
+    for (size_t taken = 0;; ++taken) {
+      const bool has_entry = entry != table_.by_seq_.end() && entry->first <= last_;
+      auto kept = kept_.begin();
+      if (!has_entry && kept == kept_.end()) break;
+      if (taken == entries_) return true;
+      if (kept != kept_.end() && (!has_entry || kept->first <= entry->first)) {
+        out += kept->second.bytes;
+        note_requeued(kept->first, kept->second.requeued);
+        next_ = kept->first + 1;
+        if (has_entry && kept->first == entry->first) ++entry;
+        kept_.erase(kept);
+      } else {
+        Encoder encoder(out);
+        put(*entry->second, encoder);
+        note_requeued(entry->first, requeued_of(*entry->second));
+        next_ = entry->first + 1;
+        ++entry;
+      }
+    }
+    Encoder tail(out);
+    tail.varint(requeued_count_);
+    out += requeued_;
+    out += purged_;
+    return false;
+  }
+
+  // Before it changes or goes.
+  void keep(const Entry& entry) {
+    if (entry.accept_seq < next_ || entry.accept_seq > last_) return;
+    auto [at, is_first] = kept_.try_emplace(entry.accept_seq);
+    if (!is_first) return;
+    Encoder encoder(at->second.bytes);
+    put(entry, encoder);
+    at->second.requeued = requeued_of(entry);
+  }
+
+ private:
+  struct Kept {
+    std::string bytes;
+    std::string requeued;  ///< empty if it was not
+  };
+
+  static std::string requeued_of(const Entry& entry) {
+    std::string bytes;
+    Encoder encoder(bytes);
+    if (entry.requeued) put_requeued(encoder, *entry.requeued);
+    return bytes;
+  }
+  void note_requeued(uint64_t seq, std::string_view bytes) {
+    if (bytes.empty()) return;
+    ++requeued_count_;
+    Encoder encoder(requeued_);
+    encoder.varint(seq);
+    requeued_ += bytes;
+  }
+  void put(const Entry& entry, Encoder& out);
+
+  LiveTable& table_;
+  const size_t entries_;
+  uint64_t next_ = 0;  ///< those before it are taken
+  uint64_t last_ = 0;  ///< those behind it came later
+  std::string head_, requeued_, purged_;
+  uint64_t requeued_count_ = 0;
+  std::map<uint64_t, Kept> kept_;
+  const Scope* scope_ = nullptr;  ///< of the entry before, and its text
+  std::string scope_path_;
+};
+
+void LiveTable::Pieces::put(const Entry& entry, Encoder& out) {
+  if (entry.scope != scope_) scope_path_ = (scope_ = entry.scope)->path();
+  out.varint(entry.accept_seq);
+  out.varint(entry.final_seq);
+  out.id(entry.id.bytes());
+  out.id(entry.agent_id.bytes());
+  out.bytes(scope_path_);
+  out.bytes(*entry.agent);
+  out.bytes(entry.method);
+  out.bytes(entry.target);
+  out.u8(entry.replay_of ? 1 : 0);
+  if (entry.replay_of) out.id(entry.replay_of->bytes());
+  out.time(entry.created_at);
+  put_location(out, entry.accepted_at);
+  put_location(out, entry.final_at);
+  put_blob(out, entry.request_blob);
+  put_blob(out, entry.answer_blob);
+  put_state(out, entry.state);
+  out.bytes(entry.key);
+  if (!entry.key.empty()) out.digest(entry.fingerprint);
+  out.bytes(*entry.caller);
+  out.bytes(entry.order_key);
+  out.u8(entry.priority);
+  out.time(entry.deadline);
+  out.varint(entry.blob_bytes);
+}
+
+void LiveTable::keep_for_snapshot(const Entry& entry) {
+  if (snapshot_ != nullptr) snapshot_->keep(entry);
+}
+
+std::unique_ptr<journal::Fold::Snapshot> LiveTable::snapshot_in(size_t entries) {
+  return std::make_unique<Pieces>(*this, entries);
+}
+
+std::string LiveTable::checkpoint() {
+  std::string bytes;
+  auto whole = snapshot_in(SIZE_MAX);
+  while (whole->append_to(bytes)) {
+  }
   return bytes;
 }
 

@@ -60,16 +60,7 @@ std::optional<uint64_t> LiveTable::accept_seq(const RequestId& id) const {
   return found->second->accept_seq;
 }
 
-// The end of a checkpoint: what few entries have.
-void LiveTable::put_tail(Encoder& out) const {
-  uint64_t count = 0;
-  for (const auto& [seq, entry] : by_seq_) count += entry->requeued ? 1 : 0;
-  out.varint(count);
-  for (const auto& [seq, entry] : by_seq_) {
-    if (!entry->requeued) continue;
-    out.varint(seq);
-    put_requeued(out, *entry->requeued);
-  }
+void LiveTable::put_purged(Encoder& out) const {
   out.varint(purged_order_.size());
   for (const auto& [seq, id] : purged_order_) {
     out.varint(seq);
@@ -77,6 +68,7 @@ void LiveTable::put_tail(Encoder& out) const {
   }
 }
 
+// The end of a checkpoint: what few entries have.
 bool LiveTable::get_tail(Decoder& in) {
   const uint64_t count = in.varint();
   for (uint64_t i = 0; i < count && in.ok(); ++i) {

@@ -45,11 +45,13 @@ void LiveTable::apply_locked(const journal::Record& record, std::optional<AgentK
     auto attempt = decode_attempt(record.payload);
     // One that does not fit must not even take the request from who has claimed it.
     if (!attempt || entry->state.status != Status::pending || attempt->number != entry->state.attempts + 1) return;
+    keep_for_snapshot(*entry);
     AgentQueue& queue = queue_of(*entry);
     queue.take(*entry);
     if (apply_attempt(entry->state, *attempt, record.time)) ++queue.processing;
   } else if (record.kind == attempt_ended) {
     auto ended = decode_attempt_ended(record.payload);
+    keep_for_snapshot(*entry);
     if (!ended || !apply_attempt_ended(entry->state, *ended, record.time)) return;
     --queue_of(*entry).processing;
     queue_of(*entry).put(*entry);
@@ -101,6 +103,7 @@ void LiveTable::accept(const journal::Record& record, std::optional<AgentKey>& q
 void LiveTable::restart_all(Time at) {
   for (auto& [seq, entry] : by_seq_) {
     if (entry->state.status != Status::processing) continue;
+    keep_for_snapshot(*entry);
     apply_restart(entry->state, at);
     --queue_of(*entry).processing;
     queue_of(*entry).put(*entry);
@@ -109,6 +112,7 @@ void LiveTable::restart_all(Time at) {
 
 // True if another request with its order key may go out now.
 bool LiveTable::finish(Entry& entry, const journal::Record& record) {
+  keep_for_snapshot(entry);
   bool was_processing = entry.state.status == Status::processing;
   bool fits = false;
   if (record.kind == request_completed) {
@@ -143,6 +147,7 @@ void LiveTable::index(Entry& entry) {
 }
 
 void LiveTable::forget(Entry& entry) {
+  keep_for_snapshot(entry);
   if (!entry.key.empty()) {
     auto found = by_key_.find(KeyName{*entry.scope, entry.agent_id, entry.key});
     if (found != by_key_.end() && found->second == &entry) by_key_.erase(found);

@@ -25,6 +25,7 @@ class LiveTable final : public journal::Fold {
   std::string_view name() const override { return "requests"; }
   void apply(const journal::Record& record) override;
   std::string checkpoint() override;
+  std::unique_ptr<Snapshot> snapshot() override { return snapshot_in(entries_of_piece); }
   Result<void> restore(std::string_view bytes) override;
   void reset() override;
   bool needs(uint64_t first_seq, uint64_t last_seq) override;
@@ -84,6 +85,9 @@ class LiveTable final : public journal::Fold {
   };
   std::optional<Finished> finished(const RequestId& id) const;
   size_t size() const;
+  /// `snapshot` in pieces of so many entries: half a millisecond's worth of the mutex, or what a test wants.
+  static constexpr size_t entries_of_piece = 1'000;
+  std::unique_ptr<Snapshot> snapshot_in(size_t entries);
 
  private:
   using Entry = LiveEntry;
@@ -104,8 +108,11 @@ class LiveTable final : public journal::Fold {
   void keep_original(const Entry& entry);
   void purge(const journal::Record& record);
   void forget_purged(uint64_t seq);
-  void put_tail(Encoder& out) const;
+  void put_purged(Encoder& out) const;
   bool get_tail(Decoder& in);
+  // live_checkpoint.cc
+  class Pieces;
+  void keep_for_snapshot(const Entry& entry);
   // live_list.cc
   bool list_some(const Scope& scope, const Filter& filter, uint64_t& cursor, Found& found) const;
   void forget(Entry& entry);
@@ -131,6 +138,7 @@ class LiveTable final : public journal::Fold {
   std::set<Scope> scopes_;
   std::set<std::string, std::less<>> names_;  ///< of agents and callers
   std::unordered_map<RequestId, std::shared_ptr<Notifier>> watchers_;
+  Pieces* snapshot_ = nullptr;  ///< the one that is being taken
 };
 
 }  // namespace gantry::requests

@@ -2,6 +2,8 @@
 
 #include <gtest/gtest.h>
 
+#include "requests/wire_requeue.h"
+
 #include <map>
 
 namespace gantry::requests {
@@ -63,6 +65,21 @@ class Log {
     append(request_completed, id, payload);
   }
   void restart() { append(server_started, RequestId{}, ""); }
+  // If it has ended; a dead letter would be, but the fold does not ask how.
+  void requeue(RequestId id) {
+    const auto view = table_.find(id);
+    if (!view || !view->state.finished()) return;
+    AcceptedRecord record{.agent_id = agent(1), .agent = "bot"};
+    record.method = "PUT";
+    std::string payload;
+    encode(Carried{.requeued = {.ended_seq = view->final_seq, .attempts = view->state.attempts},
+                   .created_at = view->created_at,
+                   .log = view->state.log},
+           payload);
+    encode(record, payload);
+    append(request_requeued, id, payload);
+  }
+  void purge(RequestId id) { append(requests_purged, RequestId{}, encode_purged(std::array{id})); }
   uint64_t seq() const { return seq_; }
 
  private:
@@ -261,6 +278,43 @@ TEST(LiveTable, IsTheSameAfterACheckpointAtAnyPointOfRandomHistories) {
     }
     EXPECT_EQ(claim_all(*whole, Order::relaxed, soon), claim_all(*other, Order::relaxed, soon)) << "seed " << seed;
   }
+}
+
+// What is taken piece by piece while the table goes on is the state of the moment in which it began.
+TEST(LiveTable, ASnapshotIsOfOneMomentWhateverHappensWhileItIsTaken) {
+  int changed_meanwhile = 0;
+  for (uint64_t seed = 1; seed <= 400; ++seed) {
+    SeededRandom random(seed);
+    LiveTable table;
+    Log log(table);
+    std::string expected, taken;
+    std::unique_ptr<journal::Fold::Snapshot> snapshot;
+    auto step = [&] {
+      const RequestId id = request(random.below(12) + 1);
+      const uint32_t number = static_cast<uint32_t>(random.below(3)) + 1;
+      const uint64_t action = random.below(10);
+      if (action <= 2) log.accept(id, 1, random.below(2) == 0 ? std::optional(instance()) : std::nullopt);
+      if (action == 3) log.attempt(id, number);
+      if (action == 4) log.ended(id, number, random.below(2) == 0 ? Time{} : soon);
+      if (action == 5 || action == 6) log.complete(id, number);
+      if (action == 7) log.requeue(id);
+      if (action == 8) log.purge(id);
+      if (action == 9 && number == 1) log.restart();
+      if (action == 9 && number == 2) table.forget_projected(log.seq() - random.below(log.seq() + 1));
+    };
+    for (uint64_t before = random.below(80) + 20; before > 0; --before) step();
+    expected = table.checkpoint();
+    snapshot = table.snapshot_in(random.below(3) + 1);
+    while (snapshot->append_to(taken))
+      for (uint64_t between = random.below(6); between > 0; --between) step();
+    snapshot.reset();
+    ASSERT_EQ(taken, expected) << "seed " << seed;
+    changed_meanwhile += table.checkpoint() != expected ? 1 : 0;
+    LiveTable restored;
+    ASSERT_TRUE(restored.restore(taken).has_value()) << "seed " << seed;
+    EXPECT_EQ(restored.checkpoint(), expected) << "seed " << seed;
+  }
+  EXPECT_GT(changed_meanwhile, 200);
 }
 
 TEST(LiveTable, RefusesADamagedCheckpoint) {

@@ -107,6 +107,7 @@ class World {
   std::optional<std::string> run(const History& history) {
     for (size_t i = 0; i < history.size() && wrong_.empty(); ++i) {
       take(history[i]);
+      take_piece();
       if (wrong_.empty()) compare();
       if (!wrong_.empty()) wrong_ = fmt::format("step {}: {}", i + 1, wrong_);
     }
@@ -246,7 +247,16 @@ class World {
     }
   }
 
+  // A checkpoint is taken while the history goes on; one that is not complete when it crashes does not count.
+  void take_piece() {
+    if (!snapshot_ || snapshot_->append_to(snapshot_bytes_)) return;
+    snapshot_.reset();
+    checkpoint_ = std::exchange(snapshot_bytes_, {});
+    tail_.erase(tail_.begin(), tail_.begin() + static_cast<std::ptrdiff_t>(std::exchange(in_snapshot_, 0)));
+  }
+
   void crash() {
+    snapshot_.reset();
     table_ = std::make_unique<LiveTable>();
     if (!checkpoint_.empty() && !table_->restore(checkpoint_)) return differ("restore", false, true);
     for (const Kept& kept : tail_) apply(kept);
@@ -334,10 +344,13 @@ class World {
         crash();
         break;
       case Op::checkpoint:
-        checkpoint_ = table_->checkpoint();
-        tail_.clear();
+        if (snapshot_) break;
+        snapshot_ = table_->snapshot_in(step.b % 3 + 1);
+        snapshot_bytes_.clear();
+        in_snapshot_ = tail_.size();
         break;
       case Op::restore:
+        snapshot_.reset();
         checkpoint_ = table_->checkpoint();
         tail_.clear();
         crash();
@@ -438,7 +451,10 @@ class World {
   uint64_t seq_ = 0;
   uint64_t projected_ = 0;
   std::string checkpoint_;
-  std::vector<Kept> tail_;
+  std::vector<Kept> tail_;  ///< what came after it
+  std::unique_ptr<journal::Fold::Snapshot> snapshot_;  ///< the next checkpoint, not complete
+  std::string snapshot_bytes_;
+  size_t in_snapshot_ = 0;  ///< of the tail
   uint64_t generation_[slots] = {};
   std::map<uint64_t, bool> accepted_once_;
   std::string wrong_;

@@ -15,6 +15,8 @@ namespace {
 constexpr std::string_view magic = "GNTRYCKP";
 constexpr size_t fixed_size = 56;
 constexpr Bytes max_size = gibibytes(4);
+// Between two pieces of a large state: who applies records waits for the same lock.
+constexpr auto pause = std::chrono::microseconds(200);
 
 Error bad(std::string_view what) { return Error(ErrorId::GR0103, fmt::format("a checkpoint is damaged: {}", what)); }
 
@@ -135,7 +137,7 @@ void Checkpoints::stop() {
   if (thread_.joinable()) thread_.join();
 }
 
-bool Checkpoints::submit(Checkpoint checkpoint) {
+bool Checkpoints::submit(OpenCheckpoint checkpoint) {
   {
     std::lock_guard lock(mutex_);
     if (next_ || writing_ || stopping_) return false;
@@ -162,10 +164,10 @@ void Checkpoints::run() {
   for (;;) {
     changed_.wait(lock, [this] { return next_ || stopping_; });
     if (!next_) return;
-    const Checkpoint checkpoint = *std::exchange(next_, std::nullopt);
+    OpenCheckpoint open = *std::exchange(next_, std::nullopt);
     writing_ = true;
     lock.unlock();
-    auto written = write(checkpoint);
+    auto written = write(complete(std::move(open)));
     if (!written) options_.notify(Severity::warning, written.error().reason());
     lock.lock();
     writing_ = false;
@@ -173,6 +175,17 @@ void Checkpoints::run() {
     if (!written) failure_ = std::move(written).error();
     changed_.notify_all();
   }
+}
+
+Checkpoint Checkpoints::complete(OpenCheckpoint open) {
+  Checkpoint checkpoint = std::move(open.checkpoint);
+  for (OpenCheckpoint::Part& part : open.parts) {
+    FoldState state{.name = std::move(part.name), .bytes = {}};
+    while (part.snapshot->append_to(state.bytes)) std::this_thread::sleep_for(pause);
+    part.snapshot.reset();
+    checkpoint.folds.push_back(std::move(state));
+  }
+  return checkpoint;
 }
 
 Result<void> Checkpoints::write(const Checkpoint& checkpoint) {
@@ -187,6 +200,7 @@ Result<void> Checkpoints::write(const Checkpoint& checkpoint) {
     newest_seq_.store(checkpoint.seq, std::memory_order_release);
   }
   written_.fetch_add(1, std::memory_order_relaxed);
+  last_size_.store(content.size(), std::memory_order_relaxed);
   prune();
   return {};
 }

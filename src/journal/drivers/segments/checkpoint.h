@@ -4,6 +4,7 @@
 #include <atomic>
 #include <condition_variable>
 #include <cstdint>
+#include <memory>
 #include <mutex>
 #include <optional>
 #include <string>
@@ -26,6 +27,16 @@ struct Checkpoint {
   uint64_t offset = 0;
   Time time;  ///< of the record `seq`
   std::vector<FoldState> folds;
+};
+
+/// One that is being made: its folds go on while their states are taken.
+struct OpenCheckpoint {
+  Checkpoint checkpoint;  ///< without `folds`
+  struct Part {
+    std::string name;
+    std::unique_ptr<Fold::Snapshot> snapshot;
+  };
+  std::vector<Part> parts;
 };
 
 std::string encode_checkpoint(const Checkpoint& checkpoint);
@@ -56,7 +67,7 @@ class Checkpoints {
   void stop();
 
   /// Hands one over; false (and nothing happens) while the previous one is still being written.
-  bool submit(Checkpoint checkpoint);
+  bool submit(OpenCheckpoint checkpoint);
   bool busy() const;
   /// Blocks until nothing is being written; the error of the last one, if it failed.
   Result<void> wait();
@@ -65,9 +76,12 @@ class Checkpoints {
   /// Recovery may have to begin behind this one: what is not older must be kept.
   uint64_t oldest_seq() const { return oldest_seq_.load(std::memory_order_acquire); }
   uint64_t written() const { return written_.load(std::memory_order_relaxed); }
+  /// Of the last one that was written; 0 before the first.
+  Bytes last_size() const { return {last_size_.load(std::memory_order_relaxed)}; }
 
  private:
   void run();
+  static Checkpoint complete(OpenCheckpoint open);
   Result<void> write(const Checkpoint& checkpoint);
   void prune();
 
@@ -76,9 +90,10 @@ class Checkpoints {
   std::atomic<uint64_t> newest_seq_ = 0;
   std::atomic<uint64_t> oldest_seq_ = 0;
   std::atomic<uint64_t> written_ = 0;
+  std::atomic<uint64_t> last_size_ = 0;
   mutable std::mutex mutex_;
   std::condition_variable changed_;
-  std::optional<Checkpoint> next_;
+  std::optional<OpenCheckpoint> next_;
   bool writing_ = false;
   bool stopping_ = false;
   std::optional<Error> failure_;

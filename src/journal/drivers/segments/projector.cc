@@ -65,12 +65,13 @@ Result<void> Projector::run_until_error() {
     if (parts_.durable.seq() <= this->reached()) {
       parts_.durable.wait(this->reached() + 1, idle_wait);
       if (parts_.durable.closed()) return {};
+      if (!rest(parts_.options.projection_linger)) return {};
     }
+    GANTRY_TRY_VOID(project_batch(cursor));
     // Records gather meanwhile, under load too: one transaction, one flush of the tables and one read of the log for
     // many of them. Who is behind by a whole batch does not wait.
     const bool behind = parts_.durable.seq() - this->reached() >= parts_.options.batch_records;
     if (!rest(behind ? Duration::zero() : parts_.options.projection_linger)) return {};
-    GANTRY_TRY_VOID(project_batch(cursor));
   }
 }
 

@@ -225,7 +225,7 @@ void Writer::publish(const std::vector<Pending*>& group) {
   resume(group);
 
   log_since_checkpoint_ += group_bytes;
-  if (fresh || log_since_checkpoint_ >= parts_.options.checkpoint_every.count) take_checkpoint();
+  if (checkpoint_is_due(fresh)) take_checkpoint();
   if (buffer_.capacity() > kept_buffer) buffer_ = {};
 }
 
@@ -292,11 +292,21 @@ void Writer::probe() {
   parts_.options.notify(Severity::info, "the journal can write again");
 }
 
+// In proportion to what it writes: the state of a long backlog is many times as large as the log between two of them
+// would be. Half as much as the log at most, then.
+bool Writer::checkpoint_is_due(bool fresh) const {
+  const uint64_t size = parts_.checkpoints.last_size().count;
+  const uint64_t every = parts_.options.checkpoint_every.count;
+  return (fresh && 2 * size <= every) || log_since_checkpoint_ >= std::max(every, 2 * size);
+}
+
 bool Writer::take_checkpoint() {
   if (parts_.checkpoints.busy() || !parts_.catalog.last()) return false;
   SegmentPtr last = parts_.catalog.last();
-  Checkpoint checkpoint{.seq = last_seq_, .segment = last->number(), .offset = last->end(), .time = last_time_};
-  for (Fold* fold : parts_.folds) checkpoint.folds.push_back({std::string(fold->name()), fold->checkpoint()});
+  OpenCheckpoint checkpoint;
+  checkpoint.checkpoint = {
+      .seq = last_seq_, .segment = last->number(), .offset = last->end(), .time = last_time_, .folds = {}};
+  for (Fold* fold : parts_.folds) checkpoint.parts.push_back({std::string(fold->name()), fold->snapshot()});
   log_since_checkpoint_ = 0;
   return parts_.checkpoints.submit(std::move(checkpoint));
 }

@@ -72,6 +72,7 @@ class Writer {
   Result<void> flush_buffer();
   void encode(const std::vector<Pending*>& group);
   void publish(const std::vector<Pending*>& group);
+  bool checkpoint_is_due(bool fresh) const;
   void fold(const std::vector<Pending*>& group, uint64_t base);
   Voided abandon();
   Result<void> try_next_segment();
