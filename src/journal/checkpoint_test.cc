@@ -1,0 +1,129 @@
+// When checkpoints are taken, and that nobody waits for one.
+#include <gtest/gtest.h>
+
+#include <condition_variable>
+
+#include "journal/journal_test_fixture.h"
+
+namespace gantry::journal {
+namespace {
+
+// Remembers every payload, so that its state is as large as the log, and lets its snapshot be taken only when told.
+class LargeFold final : public Fold {
+ public:
+  std::string_view name() const override { return "large"; }
+  void apply(const Record& record) override {
+    std::lock_guard lock(mutex_);
+    state_ += fmt::format("{}\n", record.payload);
+  }
+  std::string checkpoint() override { return state(); }
+  std::unique_ptr<Snapshot> snapshot() override { return std::make_unique<Pieces>(*this, state()); }
+  Result<void> restore(std::string_view bytes) override {
+    std::lock_guard lock(mutex_);
+    state_ = bytes;
+    return {};
+  }
+  void reset() override {
+    std::lock_guard lock(mutex_);
+    state_.clear();
+  }
+  bool needs(uint64_t, uint64_t) override { return false; }
+
+  std::string state() const {
+    std::lock_guard lock(mutex_);
+    return state_;
+  }
+  void hold(bool held) {
+    std::lock_guard lock(mutex_);
+    held_ = held;
+    released_.notify_all();
+  }
+  bool is_waited_for() const {
+    std::lock_guard lock(mutex_);
+    return waiting_;
+  }
+
+ private:
+  class Pieces final : public Snapshot {
+   public:
+    Pieces(LargeFold& fold, std::string state) : fold_(fold), rest_(std::move(state)) {}
+    bool append_to(std::string& out) override {
+      std::unique_lock lock(fold_.mutex_);
+      fold_.waiting_ = true;
+      fold_.released_.wait(lock, [this] { return !fold_.held_; });
+      fold_.waiting_ = false;
+      out += rest_.substr(0, 10'000);
+      rest_.erase(0, 10'000);
+      return !rest_.empty();
+    }
+
+   private:
+    LargeFold& fold_;
+    std::string rest_;
+  };
+
+  mutable std::mutex mutex_;
+  std::condition_variable released_;
+  bool held_ = false, waiting_ = false;
+  std::string state_;
+};
+
+class CheckpointTest : public JournalTest {
+ protected:
+  // A checkpoint begins within it.
+  void append_a_segment(Journal& journal) {
+    for (int i = 0; i < 10; ++i)
+      ASSERT_TRUE(appender_.append(journal, fmt::format("{} {}", number_++, std::string(kibibytes(10).count, 'x'))));
+  }
+  int number_ = 0;
+};
+
+TEST_F(CheckpointTest, AppendsGoOnWhileOneIsTakenAndItIsOfItsMoment) {
+  std::string all;
+  {
+    LargeFold fold;
+    auto journal = make();
+    journal->add(fold);
+    ASSERT_TRUE(journal->open());
+    append_a_segment(*journal);
+    fold.hold(true);
+    while (!fold.is_waited_for()) append_a_segment(*journal);
+    // Whoever waited for the checkpoint would wait for ever.
+    append_a_segment(*journal);
+    const uint64_t written = journal->stats().checkpoints;
+    fold.hold(false);
+    ASSERT_TRUE(eventually([&] { return journal->stats().checkpoints > written; }));
+    all = fold.state();
+    // No checkpoint at the end: what follows begins at the one that was held up, and reads the log behind it.
+    disk_.restore_power(Loss::some);
+    journal->stop();
+  }
+  LargeFold again;
+  auto journal = make();
+  journal->add(again);
+  ASSERT_TRUE(journal->open());
+  EXPECT_EQ(again.state(), all);
+  journal->stop();
+}
+
+TEST_F(CheckpointTest, OfALargeStateComesAfterTwiceItsSizeOfLog) {
+  ChainFold small;
+  LargeFold large;
+  for (Fold* fold : {static_cast<Fold*>(&small), static_cast<Fold*>(&large)}) {
+    MemoryDisk disk;
+    auto journal = make_memory_journal(disk, memory_journal_options(), clock_, random_);
+    journal->add(*fold);
+    ASSERT_TRUE(journal->open());
+    for (int i = 0; i < 40; ++i) append_a_segment(*journal);
+    const uint64_t written = journal->stats().checkpoints;
+    // Of 4 MB: every 64 KiB, or after 0.06, 0.2, 0.5, 1.6 MB.
+    if (fold == &small)
+      EXPECT_GT(written, 20u);
+    else
+      EXPECT_TRUE(written >= 2 && written <= 8) << written;
+    journal->stop();
+  }
+}
+
+}  // namespace
+}  // namespace gantry::journal
