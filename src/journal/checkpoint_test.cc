@@ -11,13 +11,18 @@ namespace {
 // Remembers every payload, so that its state is as large as the log, and lets its snapshot be taken only when told.
 class LargeFold final : public Fold {
  public:
+  enum class Taken { whole, in_pieces };
+  explicit LargeFold(Taken how) : how_(how) {}
   std::string_view name() const override { return "large"; }
   void apply(const Record& record) override {
     std::lock_guard lock(mutex_);
     state_ += fmt::format("{}\n", record.payload);
   }
   std::string checkpoint() override { return state(); }
-  std::unique_ptr<Snapshot> snapshot() override { return std::make_unique<Pieces>(*this, state()); }
+  std::unique_ptr<Snapshot> snapshot() override {
+    if (how_ == Taken::whole) return Fold::snapshot();
+    return std::make_unique<Pieces>(*this, state());
+  }
   Result<void> restore(std::string_view bytes) override {
     std::lock_guard lock(mutex_);
     state_ = bytes;
@@ -62,6 +67,7 @@ class LargeFold final : public Fold {
     std::string rest_;
   };
 
+  const Taken how_;
   mutable std::mutex mutex_;
   std::condition_variable released_;
   bool held_ = false, waiting_ = false;
@@ -81,7 +87,7 @@ class CheckpointTest : public JournalTest {
 TEST_F(CheckpointTest, AppendsGoOnWhileOneIsTakenAndItIsOfItsMoment) {
   std::string all;
   {
-    LargeFold fold;
+    LargeFold fold(LargeFold::Taken::in_pieces);
     auto journal = make();
     journal->add(fold);
     ASSERT_TRUE(journal->open());
@@ -98,7 +104,7 @@ TEST_F(CheckpointTest, AppendsGoOnWhileOneIsTakenAndItIsOfItsMoment) {
     disk_.restore_power(Loss::some);
     journal->stop();
   }
-  LargeFold again;
+  LargeFold again(LargeFold::Taken::in_pieces);
   auto journal = make();
   journal->add(again);
   ASSERT_TRUE(journal->open());
@@ -108,7 +114,7 @@ TEST_F(CheckpointTest, AppendsGoOnWhileOneIsTakenAndItIsOfItsMoment) {
 
 TEST_F(CheckpointTest, OfALargeStateComesAfterTwiceItsSizeOfLog) {
   ChainFold small;
-  LargeFold large;
+  LargeFold large(LargeFold::Taken::whole);
   for (Fold* fold : {static_cast<Fold*>(&small), static_cast<Fold*>(&large)}) {
     MemoryDisk disk;
     auto journal = make_memory_journal(disk, memory_journal_options(), clock_, random_);
