@@ -36,7 +36,8 @@ inline constexpr int run_fd = 4;      ///< O_PATH, the directory of `control.soc
 inline constexpr int logs_fd = 5;     ///< the instance's log directory
 
 enum class MessageType : uint16_t {
-  hello = 1,
+  none = 0,  ///< of a blank message; never sent
+  hello,
   started,
   sockets,
   usage,

@@ -44,18 +44,6 @@ class Fold {
   virtual bool needs(uint64_t first_seq, uint64_t last_seq) = 0;
 };
 
-inline std::unique_ptr<Fold::Snapshot> Fold::snapshot() {
-  struct Whole final : Snapshot {
-    explicit Whole(std::string state) : bytes(std::move(state)) {}
-    bool append_to(std::string& out) override {
-      out = out.empty() ? std::move(bytes) : out + bytes;
-      return false;
-    }
-    std::string bytes;
-  };
-  return std::make_unique<Whole>(checkpoint());
-}
-
 /// Finished history in tables. The journal drives each projection on a thread of its own, in batches;
 /// all calls but `needs` come from that thread. Register before `open`.
 class Projection {

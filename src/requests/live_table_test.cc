@@ -2,9 +2,9 @@
 
 #include <gtest/gtest.h>
 
-#include "requests/wire_requeue.h"
-
 #include <map>
+
+#include "requests/wire_requeue.h"
 
 namespace gantry::requests {
 namespace {

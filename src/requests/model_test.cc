@@ -451,7 +451,7 @@ class World {
   uint64_t seq_ = 0;
   uint64_t projected_ = 0;
   std::string checkpoint_;
-  std::vector<Kept> tail_;  ///< what came after it
+  std::vector<Kept> tail_;                             ///< what came after it
   std::unique_ptr<journal::Fold::Snapshot> snapshot_;  ///< the next checkpoint, not complete
   std::string snapshot_bytes_;
   size_t in_snapshot_ = 0;  ///< of the tail

@@ -275,7 +275,7 @@ TEST_F(Bubblewrap, LetsEverybodyGoWhenItCloses) {
   host.driver->close();
   EXPECT_EQ(waiting.get().reason, ExitReason::lost);
   EXPECT_EQ(stopping.get().reason, ExitReason::lost);
-  starting.get();
+  static_cast<void>(starting.get());
   EXPECT_FALSE(host.wait(box->dial(8000)).has_value());
   // A stop does not keep a program alive that nobody comes back for.
   EXPECT_TRUE(SuiteHost::eventually([&] { return !os::identify_process(pid).has_value(); }));
