@@ -64,17 +64,21 @@ void KnownKeys::add(const AgentId& agent, std::string_view key) {
 }
 
 // Retention takes keys away and the filter keeps them, so even one of the largest size is filled anew when twice its
-// capacity was added.
+// capacity was added. Only the thread that writes rows changes the two filters, so that it may look at them without the
+// lock, and makes and frees them outside of it.
 bool KnownKeys::begin_if_needed() {
-  std::lock_guard lock(mutex_);
-  if (next_) return true;
   size_t capacity = first_;
-  if (filter_) {
-    const bool largest = filter_->capacity() >= most;
-    if (filter_->added() <= filter_->capacity() * (largest ? 2 : 1)) return false;
-    capacity = std::min(filter_->capacity() * 4, most);
+  if (const KeyFilter* newest = next_ ? next_.get() : filter_.get()) {
+    const bool largest = newest->capacity() >= most;
+    if (next_ && (largest || next_->added() <= next_->capacity())) return true;
+    if (newest->added() <= newest->capacity() * (largest ? 2 : 1)) return false;
+    capacity = std::min(newest->capacity() * 4, most);
   }
-  next_ = std::make_unique<KeyFilter>(capacity);
+  // One that turned out too small while it was filled is given up for a larger one.
+  reading_.reset();
+  auto larger = std::make_unique<KeyFilter>(capacity);
+  std::lock_guard lock(mutex_);
+  next_.swap(larger);
   return true;
 }
 
@@ -85,17 +89,16 @@ Result<> KnownKeys::read_some(store::Database& database) {
     reading_.emplace().scopes = std::move(scopes);
   }
   if (reading_->scope < reading_->scopes.size()) {
-    auto all = read_portion(database, *reading_);
-    if (!all) {
-      reading_.reset();
-      return std::unexpected(std::move(all).error());
-    }
-    if (*all) *reading_ = {.scopes = std::move(reading_->scopes), .scope = reading_->scope + 1, .agent = {}, .key = {}};
+    GANTRY_TRY(const bool all, read_portion(database, *reading_));
+    if (all) *reading_ = {.scopes = std::move(reading_->scopes), .scope = reading_->scope + 1, .agent = {}, .key = {}};
     if (reading_->scope < reading_->scopes.size()) return {};
   }
   reading_.reset();
-  std::lock_guard lock(mutex_);
-  filter_ = std::move(next_);
+  std::unique_ptr<KeyFilter> before;
+  {
+    std::lock_guard lock(mutex_);
+    before = std::exchange(filter_, std::move(next_));
+  }
   return {};
 }
 

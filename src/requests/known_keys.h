@@ -49,7 +49,7 @@ class KnownKeys {
   /// Before a row can be found by it.
   void add(const AgentId& agent, std::string_view key);
   /// Reads the next rows, a few milliseconds' worth, if there are some to read. Blocks. One thread at a time, the one
-  /// that writes rows. After an error it begins again.
+  /// that writes rows. After an error the next call goes on.
   Result<> read_some(store::Database& database);
 
  private:
@@ -67,8 +67,8 @@ class KnownKeys {
   std::optional<Reading> reading_;  ///< of the thread that writes rows
 
   mutable std::mutex mutex_;
-  std::unique_ptr<KeyFilter> filter_;  ///< complete; null at first. Guarded by mutex_
-  std::unique_ptr<KeyFilter> next_;    ///< while it is filled. Guarded by mutex_
+  std::unique_ptr<KeyFilter> filter_;  ///< complete; null at first. Others than that thread look under mutex_
+  std::unique_ptr<KeyFilter> next_;    ///< while it is filled; the same
 };
 
 }  // namespace gantry::requests

@@ -65,7 +65,8 @@ RequestState get_state(Decoder& in) {
 }  // namespace
 
 // The state of one moment, taken while the table goes on: entries in the order of their acceptance, those behind
-// `next_` as they are, those that change before it comes to them as they were.
+// `next_` as they are, those that a record changes before it comes to them as they were. A backoff that a queue
+// forgets is in no record: it is in here or not.
 class LiveTable::Pieces final : public journal::Fold::Snapshot {
  public:
   Pieces(LiveTable& table, size_t entries) : table_(table), entries_(entries) {

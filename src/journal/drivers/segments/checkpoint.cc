@@ -168,7 +168,10 @@ void Checkpoints::run() {
     writing_ = true;
     lock.unlock();
     auto written = write(complete(std::move(open)));
-    if (!written) options_.notify(Severity::warning, written.error().reason());
+    if (!written) {
+      options_.notify(Severity::warning, written.error().reason());
+      last_size_.store(0, std::memory_order_relaxed);  // the next one is not to be waited for
+    }
     lock.lock();
     writing_ = false;
     failure_.reset();
@@ -181,7 +184,13 @@ Checkpoint Checkpoints::complete(OpenCheckpoint open) {
   Checkpoint checkpoint = std::move(open.checkpoint);
   for (OpenCheckpoint::Part& part : open.parts) {
     FoldState state{.name = std::move(part.name), .bytes = {}};
-    while (part.snapshot->append_to(state.bytes)) std::this_thread::sleep_for(pause);
+    // A piece is made under the fold's lock, the whole grows outside of it.
+    std::string piece;
+    while (part.snapshot->append_to(piece)) {
+      state.bytes += std::exchange(piece, {});
+      std::this_thread::sleep_for(pause);
+    }
+    state.bytes += piece;
     part.snapshot.reset();
     checkpoint.folds.push_back(std::move(state));
   }

@@ -67,10 +67,12 @@ Result<void> Projector::run_until_error() {
       if (parts_.durable.closed()) return {};
       if (!rest(parts_.options.projection_linger)) return {};
     }
+    const uint64_t before = this->reached();
+    const uint64_t wanted = parts_.durable.seq();
     GANTRY_TRY_VOID(project_batch(cursor));
     // Records gather meanwhile, under load too: one transaction, one flush of the tables and one read of the log for
-    // many of them. Who is behind by a whole batch does not wait.
-    const bool behind = parts_.durable.seq() - this->reached() >= parts_.options.batch_records;
+    // many of them. Who did not get to the end of what was there, because a batch is bounded, does not wait.
+    const bool behind = this->reached() > before && this->reached() < wanted;
     if (!rest(behind ? Duration::zero() : parts_.options.projection_linger)) return {};
   }
 }

@@ -293,11 +293,13 @@ void Writer::probe() {
 }
 
 // In proportion to what it writes: the state of a long backlog is many times as large as the log between two of them
-// would be. Half as much as the log at most, then.
+// would be. Half as much as the log at most, then; but on a full disk it decides what may be deleted.
 bool Writer::checkpoint_is_due(bool fresh) const {
-  const uint64_t size = parts_.checkpoints.last_size().count;
   const uint64_t every = parts_.options.checkpoint_every.count;
-  return (fresh && 2 * size <= every) || log_since_checkpoint_ >= std::max(every, 2 * size);
+  if (!fresh && log_since_checkpoint_ < every) return false;
+  const uint64_t size = parts_.checkpoints.last_size().count;
+  const bool in_proportion = log_since_checkpoint_ >= 2 * size || (fresh && 2 * size <= every);
+  return in_proportion || parts_.provisioner.failing();
 }
 
 bool Writer::take_checkpoint() {
