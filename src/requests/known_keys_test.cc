@@ -12,7 +12,7 @@ namespace gantry::requests {
 namespace {
 
 AgentId agent(uint8_t number) { return AgentId(IdBytes{number}); }
-KeyName key(uint8_t of, int number) {
+KeyName key(uint8_t of, int64_t number) {
   return {Scope::standard(), agent(of), fmt::format("order-{:08}-{}", number, number * 7919)};
 }
 
