@@ -26,6 +26,26 @@ TEST_F(RetentionTest, ProjectsEverythingInBatchesInOrder) {
   journal->stop();
 }
 
+// Few records may be many bytes: a batch ends with a segment, or after a megabyte.
+TEST_F(RetentionTest, ProjectsWhatIsThereWithoutAPauseBetweenItsBatches) {
+  constexpr size_t count = 60;
+  {
+    auto journal = open(options_that_keep_all());
+    const std::string large(kibibytes(30).count, 'x');
+    for (size_t i = 0; i < count; ++i) ASSERT_TRUE(appender_.append(*journal, large));
+    journal->stop();
+  }
+  RowsProjection rows;
+  Options options = options_that_keep_all();
+  options.projection_linger = std::chrono::hours(1);
+  auto journal = make(options);
+  journal->add(rows);
+  ASSERT_TRUE(journal->open());
+  EXPECT_TRUE(eventually([&] { return rows.rows().size() == count; })) << rows.rows().size();
+  EXPECT_LT(rows.largest_batch(), count);
+  journal->stop();
+}
+
 TEST_F(RetentionTest, RepeatsABatchThatFailedAndTellsWhy) {
   RowsProjection rows;
   rows.fail_next(2);
