@@ -174,7 +174,8 @@ class Load:
                 return
             body = f"caller {number} call {count}".encode() * (1 if count % 5 else 10_000)
             try:
-                reply = self.server.call("echo", "/mirror", "POST", body)
+                # A server is ready a moment before its instances are.
+                reply = self.server.call("echo", "/mirror", "POST", body, headers={"Prefer": "wait=60"})
             except (OSError, http.client.HTTPException):
                 self.ending.wait(0.02)
                 continue
