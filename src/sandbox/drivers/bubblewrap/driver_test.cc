@@ -250,16 +250,32 @@ TEST_F(Bubblewrap, IsNotDeceivedByAStrangerOnItsControlSocket) {
   EXPECT_EQ(recovered.dead[0].exit.signal, SIGKILL);
 }
 
+TEST_F(Bubblewrap, DoesNotWaitForASandboxThatEndsMeanwhile) {
+  Spec spec = host.python("dying", echo_server);
+  auto box = host.start(spec);
+  pid_t pid = box->pid();
+  ASSERT_EQ(::kill(pid, SIGSTOP), 0);  // it does not come back by itself
+  box.reset();
+  host.reopen();
+  auto recovering = host.begin(host.driver->recover({{spec.id, spec.instance_dir}}, std::chrono::hours(1)));
+  ASSERT_EQ(::kill(pid, SIGKILL), 0);
+  ASSERT_EQ(recovering.wait_for(std::chrono::minutes(1)), std::future_status::ready) << "it waits for a dead shim";
+  auto recovered = recovering.get();
+  ASSERT_EQ(recovered.dead.size(), 1u);
+  EXPECT_EQ(recovered.dead[0].exit.signal, SIGKILL);
+}
+
 TEST_F(Bubblewrap, IsNotAbandonedAfterADaemonCameBack) {
+  constexpr auto window = std::chrono::seconds(3);  // a machine under load takes a part of it to come back
   Spec spec = host.python("kept", echo_server);
-  spec.reattach_window = std::chrono::milliseconds(400);
+  spec.reattach_window = window;
   auto box = host.start(spec);
   ASSERT_TRUE(host.get(*box, 8000).has_value());
   box.reset();
   host.reopen();
   auto recovered = host.wait(host.driver->recover({{spec.id, spec.instance_dir}}, std::chrono::seconds(10)));
   ASSERT_EQ(recovered.attached.size(), 1u);
-  SteadyTime past_window = host.clock.steady() + std::chrono::milliseconds(800);
+  SteadyTime past_window = host.clock.steady() + window;
   while (host.clock.steady() < past_window) ASSERT_TRUE(host.get(*recovered.attached[0], 8000).has_value());
 }
 

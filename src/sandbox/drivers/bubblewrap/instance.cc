@@ -363,6 +363,7 @@ void Instance::publish(ExitInfo info) {
     callbacks.swap(callbacks_);
   }
   process_.reset();
+  hello_.open();  // it says nothing any more
   shared_.on_end(*this);
   ended_.notify();
   for (auto& callback : callbacks) callback(info);
