@@ -44,10 +44,15 @@ bool send_message(int socket, MessageType type, Message& message, const int* fds
   }
 }
 
-Received receive_message(int socket, Message& message, int& fd) {
-  fd = -1;
+void close_all(Descriptors& descriptors) {
+  for (uint32_t i = 0; i < descriptors.count; ++i) close(descriptors.fds[i]);
+  descriptors.count = 0;
+}
+
+Received receive_message(int socket, Message& message, Descriptors& descriptors) {
+  descriptors.count = 0;
   iovec vector{&message, sizeof message};
-  alignas(cmsghdr) char control[CMSG_SPACE(sizeof(int))];
+  alignas(cmsghdr) char control[CMSG_SPACE(sizeof descriptors.fds)];
   msghdr header{};
   header.msg_iov = &vector;
   header.msg_iovlen = 1;
@@ -57,12 +62,13 @@ Received receive_message(int socket, Message& message, int& fd) {
   if (got < 0 && (errno == EAGAIN || errno == EINTR)) return Received::nothing;
   if (got <= 0) return Received::end;
   cmsghdr* rights = CMSG_FIRSTHDR(&header);
-  if (rights != nullptr && rights->cmsg_level == SOL_SOCKET && rights->cmsg_type == SCM_RIGHTS)
-    memcpy(&fd, CMSG_DATA(rights), sizeof fd);
+  if (rights != nullptr && rights->cmsg_level == SOL_SOCKET && rights->cmsg_type == SCM_RIGHTS) {
+    descriptors.count = static_cast<uint32_t>((rights->cmsg_len - CMSG_LEN(0)) / sizeof(int));
+    memcpy(descriptors.fds, CMSG_DATA(rights), descriptors.count * sizeof(int));
+  }
   // Only the daemon is at the other end; a message of another version is one that nobody should act on.
   if (got != sizeof message || message.version != protocol_version) {
-    if (fd >= 0) close(fd);
-    fd = -1;
+    close_all(descriptors);
     return Received::end;
   }
   return Received::message;

@@ -11,8 +11,13 @@ namespace gantry::shim {
 bool send_message(int socket, MessageType type, Message& message, const int* fds, size_t count);
 
 enum class Received { message, nothing, end };
-/// Receives a message and at most one descriptor (-1 if there is none).
-Received receive_message(int socket, Message& message, int& fd);
+/// What came with a message: `count` descriptors, the receiver's to close.
+struct Descriptors {
+  int fds[max_received_fds];
+  uint32_t count;
+};
+void close_all(Descriptors& descriptors);
+Received receive_message(int socket, Message& message, Descriptors& descriptors);
 
 /// An unconnected, non-blocking TCP socket of the sandbox's network; -1 on failure.
 int make_tcp_socket();

@@ -11,9 +11,6 @@ namespace {
 constexpr size_t instruction_bytes = 8;  // sizeof(sock_filter)
 constexpr uint64_t max_bytes = 16ULL << 20;
 
-void* mapping = nullptr;
-size_t mapped_bytes = 0;
-
 // A string record includes its terminating zero.
 bool is_text(const char* body, uint32_t size) { return size > 0 && body[size - 1] == '\0'; }
 
@@ -64,15 +61,23 @@ bool take_record(Config& config, RecordKind kind, char* body, uint32_t size) {
   return false;
 }
 
+// Of `NAME=value` texts.
+bool same_name(const char* one, const char* two) {
+  for (; *one == *two; ++one, ++two)
+    if (*one == '=' || *one == '\0') return true;
+  return false;
+}
+
 }  // namespace
 
 int read_config(int fd, uint64_t bytes, Config& config) {
   if (fd < 0 || bytes == 0 || bytes > max_bytes) return EINVAL;
-  mapped_bytes = bytes;
-  mapping = mmap(nullptr, bytes, PROT_READ | PROT_WRITE, MAP_PRIVATE, fd, 0);
+  void* mapping = mmap(nullptr, bytes, PROT_READ | PROT_WRITE, MAP_PRIVATE, fd, 0);
   int error = errno;
   close(fd);
   if (mapping == MAP_FAILED) return error;
+  config.mapping = mapping;
+  config.mapped_bytes = bytes;
   char* at = static_cast<char*>(mapping);
   uint64_t left = bytes;
   while (left >= sizeof(Record)) {
@@ -86,9 +91,31 @@ int read_config(int fd, uint64_t bytes, Config& config) {
   return config.argument_count > 0 && config.directory != nullptr ? 0 : EINVAL;
 }
 
-void release_config() {
-  if (mapping != nullptr) munmap(mapping, mapped_bytes);
-  mapping = nullptr;
+void release_config(Config& config) {
+  if (config.mapping != nullptr) munmap(config.mapping, config.mapped_bytes);
+  // The lists are long and mostly untouched: only what was used is cleared, so that the rest takes no memory.
+  memset(config.arguments, 0, config.argument_count * sizeof(char*));
+  memset(config.environment, 0, config.environment_count * sizeof(char*));
+  config.argument_count = config.environment_count = config.limit_count = config.filter_count = 0;
+  config.listener_count = config.mapped_bytes = 0;
+  config.directory = nullptr;
+  config.mapping = nullptr;
+}
+
+int inherit_config(Config& run, const Config& main) {
+  memcpy(run.limits, main.limits, sizeof run.limits);
+  run.limit_count = main.limit_count;
+  memcpy(run.filters, main.filters, sizeof run.filters);
+  run.filter_count = main.filter_count;
+  const size_t own = run.environment_count;
+  for (size_t i = 0; i < main.environment_count; ++i) {
+    bool is_set = false;
+    for (size_t j = 0; j < own && !is_set; ++j) is_set = same_name(run.environment[j], main.environment[i]);
+    if (is_set) continue;
+    if (run.environment_count == max_strings) return E2BIG;
+    run.environment[run.environment_count++] = main.environment[i];
+  }
+  return 0;
 }
 
 }  // namespace gantry::shim

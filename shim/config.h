@@ -12,7 +12,7 @@ inline constexpr size_t max_strings = 8192;  ///< arguments and variables, each
 inline constexpr size_t max_limits = 16;
 inline constexpr size_t max_filters = 4;
 
-/// Points into the mapped configuration, which stays mapped until the program was started.
+/// Points into the mapped configuration, which stays mapped until it is released.
 struct Config {
   uint8_t instance[16];
   char* arguments[max_strings + 1];  ///< ends with nullptr, as execve wants it
@@ -31,11 +31,16 @@ struct Config {
   size_t listener_count;
   LogLimits logs;
   uint64_t reattach_ms;
+  void* mapping;
+  size_t mapped_bytes;
 };
 
 /// Fills `config` (which starts as zeroes) from a memfd; takes the descriptor. 0, or an errno.
 int read_config(int fd, uint64_t bytes, Config& config);
-/// Gives the memory back.
-void release_config();
+/// Gives the memory back and makes it all zeroes.
+void release_config(Config& config);
+/// Gives a run what it has in common with the main program: limits, filters, and each variable that it does not
+/// set itself. 0, or an errno.
+int inherit_config(Config& run, const Config& main);
 
 }  // namespace gantry::shim

@@ -23,6 +23,7 @@
 #include "shim/logs.h"
 #include "shim/probe.h"
 #include "shim/program.h"
+#include "shim/runs.h"
 #include "shim/text.h"
 #include "shim/usage.h"
 
@@ -37,7 +38,8 @@ constexpr uint64_t default_reattach_ms = 30'000;
 struct State {
   int control = -1;  // -1 while there is no daemon
   int signals = -1;
-  StartedProgram program{-1, -1, -1, Stage::none, 0};
+  StartedProgram program{-1, Stage::none, 0};
+  Outputs outputs{-1, -1};
   bool main_ended = false;
   int wait_status = 0;
   uint64_t cpu_us = 0;
@@ -85,10 +87,11 @@ void say_hello() {
 }
 
 // Before the program runs, a daemon that goes away leaves nothing worth keeping.
-bool wait_for_configuration(Message& message, int& fd) {
+bool wait_for_configuration(Message& message, Descriptors& descriptors) {
   pollfd entry{state.control, POLLIN, 0};
   if (poll(&entry, 1, configure_patience_ms) != 1) return false;
-  return receive_message(state.control, message, fd) == Received::message && message.type == MessageType::configure;
+  return receive_message(state.control, message, descriptors) == Received::message &&
+         message.type == MessageType::configure && descriptors.count == 1;
 }
 
 bool report_start(Stage stage, int error, size_t listeners) {
@@ -101,9 +104,9 @@ bool report_start(Stage stage, int error, size_t listeners) {
 
 bool configure_and_start() {
   Message message;
-  int fd = -1;
-  if (!wait_for_configuration(message, fd)) return false;
-  if (int error = read_config(fd, message.bytes, config); error != 0)
+  Descriptors descriptors;
+  if (!wait_for_configuration(message, descriptors)) return false;
+  if (int error = read_config(descriptors.fds[0], message.bytes, config); error != 0)
     return report_start(Stage::configuration, error, 0);
   // Before the program, so that it cannot take the ports.
   for (size_t i = 0; i < config.listener_count; ++i) {
@@ -111,8 +114,7 @@ bool configure_and_start() {
     if (state.listeners[i] < 0) return report_start(Stage::listener, errno, 0);
   }
   open_logs(config.logs);
-  state.program = start_program(config);
-  release_config();
+  state.program = start_with_pipes(config, state.outputs);
   return report_start(state.program.stage, state.program.error, config.listener_count);
 }
 
@@ -161,7 +163,10 @@ Left reap(int flags) {
     pid_t pid = wait4(-1, &status, flags, &use);
     if (pid == 0) return Left::some;
     if (pid < 0) return errno == EINTR ? Left::some : Left::none;
-    if (pid == state.program.pid) note_main(status, use);
+    if (pid == state.program.pid)
+      note_main(status, use);
+    else
+      note_run(state.control, pid, status);
   }
 }
 
@@ -170,9 +175,9 @@ Left reap(int flags) {
   while (reap(0) == Left::some) {
   }
   // Every writer is dead: the pipes hold the rest and then end.
-  while (log_from(state.program.output, Stream::out) == Piped::data) {
+  while (log_from(state.outputs.output, Stream::out) == Piped::data) {
   }
-  while (log_from(state.program.errors, Stream::err) == Piped::data) {
+  while (log_from(state.outputs.errors, Stream::err) == Piped::data) {
   }
   rusage all{};
   getrusage(RUSAGE_CHILDREN, &all);
@@ -191,6 +196,7 @@ Left reap(int flags) {
 void lose_control() {
   close(state.control);
   state.control = -1;
+  kill_runs();
   int64_t now = steady_ms();
   // A daemon that hangs up before it said welcome does not extend the window, and is not asked at once again.
   state.reconnect_at = state.abandon_at == never ? now : now + reconnect_ms;
@@ -222,7 +228,7 @@ void send_signal(const Signal& signal) {
     kill(state.program.pid, signal.number);
 }
 
-void obey(const Message& message) {
+void obey(const Message& message, Descriptors& descriptors) {
   Message answer{};
   switch (message.type) {
     case MessageType::welcome:
@@ -239,6 +245,12 @@ void obey(const Message& message) {
       break;
     case MessageType::kill:
       finish(EndReason::killed);
+    case MessageType::run:
+      start_run(state.control, message.run, descriptors, config);
+      break;
+    case MessageType::run_signal:
+      signal_run(message.run_signal);
+      break;
     case MessageType::want_usage:
       answer.usage = measure_usage();
       send_message(state.control, MessageType::usage, answer, nullptr, 0);
@@ -251,15 +263,15 @@ void obey(const Message& message) {
 void read_control() {
   for (;;) {
     Message message;
-    int fd = -1;
-    Received received = receive_message(state.control, message, fd);
+    Descriptors descriptors;
+    Received received = receive_message(state.control, message, descriptors);
     if (received == Received::nothing) return;
     if (received == Received::end) {
       lose_control();
       return;
     }
-    if (fd >= 0) close(fd);
-    obey(message);
+    obey(message, descriptors);
+    close_all(descriptors);
   }
 }
 
@@ -302,12 +314,12 @@ void drain(int& pipe, Stream stream) {
   for (;;) {
     pollfd entries[] = {{state.signals, POLLIN, 0},
                         {state.control, POLLIN, 0},
-                        {state.program.output, POLLIN, 0},
-                        {state.program.errors, POLLIN, 0}};
+                        {state.outputs.output, POLLIN, 0},
+                        {state.outputs.errors, POLLIN, 0}};
     int ready = poll(entries, 4, poll_timeout());
     if (ready > 0) {
-      if (entries[2].revents != 0) drain(state.program.output, Stream::out);
-      if (entries[3].revents != 0) drain(state.program.errors, Stream::err);
+      if (entries[2].revents != 0) drain(state.outputs.output, Stream::out);
+      if (entries[3].revents != 0) drain(state.outputs.errors, Stream::err);
       if (entries[1].revents != 0) read_control();
       if (entries[0].revents != 0) check_children();
     }

@@ -4,6 +4,7 @@
 #include <fcntl.h>
 #include <signal.h>
 #include <string.h>
+#include <sys/ioctl.h>
 #include <sys/prctl.h>
 #include <sys/resource.h>
 #include <sys/stat.h>
@@ -78,12 +79,14 @@ void reset_signals() {
   sigprocmask(SIG_SETMASK, &none, nullptr);
 }
 
-[[noreturn]] void become_program(Config& config, int report, int output, int errors) {
+[[noreturn]] void become_program(Config& config, int report, const Stdio& stdio) {
   setsid();
   reset_signals();
   umask(022);
-  int nothing = open("/dev/null", O_RDONLY | O_CLOEXEC);
-  if (nothing < 0 || dup2(nothing, 0) < 0 || dup2(output, 1) < 0 || dup2(errors, 2) < 0) give_up(report, Stage::pipe);
+  int input = stdio.input >= 0 ? stdio.input : open("/dev/null", O_RDONLY | O_CLOEXEC);
+  if (input < 0 || dup2(input, 0) < 0 || dup2(stdio.output, 1) < 0 || dup2(stdio.errors, 2) < 0)
+    give_up(report, Stage::pipe);
+  if (stdio.is_terminal && ioctl(0, TIOCSCTTY, 0) != 0) give_up(report, Stage::terminal);
   // SAFETY: plain system call; marks everything but stdio, the report pipe included.
   if (syscall(SYS_close_range, 3U, ~0U, close_range_cloexec) != 0) give_up(report, Stage::pipe);
   if (chdir(config.directory) != 0) give_up(report, Stage::directory);
@@ -114,32 +117,38 @@ Failure wait_for_exec(int report) {
 
 }  // namespace
 
-StartedProgram start_program(Config& config) {
-  StartedProgram program{-1, -1, -1, Stage::pipe, 0};
-  int output[2];
-  int errors[2];
+StartedProgram start_program(Config& config, const Stdio& stdio) {
+  StartedProgram program{-1, Stage::pipe, 0};
   int report[2];
-  if (pipe2(output, O_CLOEXEC) != 0 || pipe2(errors, O_CLOEXEC) != 0 || pipe2(report, O_CLOEXEC) != 0) {
+  if (pipe2(report, O_CLOEXEC) != 0) {
     program.error = errno;
     return program;
   }
   program.pid = fork();
-  if (program.pid == 0) become_program(config, report[1], output[1], errors[1]);
+  if (program.pid == 0) become_program(config, report[1], stdio);
   program.stage = program.pid < 0 ? Stage::fork : Stage::none;
   program.error = program.pid < 0 ? errno : 0;
   close(report[1]);
-  close(output[1]);
-  close(errors[1]);
   if (program.pid > 0) {
     Failure failure = wait_for_exec(report[0]);
     program.stage = failure.stage;
     program.error = failure.error;
   }
   close(report[0]);
-  program.output = output[0];
-  program.errors = errors[0];
-  fcntl(program.output, F_SETFL, O_NONBLOCK);
-  fcntl(program.errors, F_SETFL, O_NONBLOCK);
+  return program;
+}
+
+StartedProgram start_with_pipes(Config& config, Outputs& outputs) {
+  outputs = {-1, -1};
+  int output[2];
+  int errors[2];
+  if (pipe2(output, O_CLOEXEC) != 0 || pipe2(errors, O_CLOEXEC) != 0) return {-1, Stage::pipe, errno};
+  StartedProgram program = start_program(config, {-1, output[1], errors[1], false});
+  close(output[1]);
+  close(errors[1]);
+  outputs = {output[0], errors[0]};
+  fcntl(outputs.output, F_SETFL, O_NONBLOCK);
+  fcntl(outputs.errors, F_SETFL, O_NONBLOCK);
   return program;
 }
 

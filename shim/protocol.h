@@ -9,21 +9,28 @@
 //   daemon  configure  + a memfd with Records (below)
 //   shim    started    + the listeners that were asked for, or the stage that failed and its errno
 //   daemon  want_sockets, signal, stop, kill, want_usage …   shim  sockets, usage …
+//   daemon  run        + a memfd with Records, + stdin, stdout and stderr unless it gets a terminal
+//   shim    ran        + the terminal's master, or the stage that failed; later run_ended
 //   shim    exited     then it is gone
 //   (after a reconnection)
 //   shim    hello      + probe socket + listeners            daemon  welcome
 //
 // This header is freestanding: it is compiled against two C libraries. Both sides are always of the same
-// build except over a restart with a new binary, so Message may only grow together with the version.
+// build except over a restart with a new binary: what is added gets a new version and goes to the end of its
+// enumeration, and a daemon speaks the version of the shim's hello. Version 2 added the runs.
 #pragma once
 
 #include <stdint.h>
 
 namespace gantry::shim {
 
-inline constexpr uint32_t protocol_version = 1;
+inline constexpr uint32_t protocol_version = 2;
+inline constexpr uint32_t oldest_protocol_version = 1;  ///< that a daemon speaks
+inline constexpr uint32_t runs_version = 2;             ///< since this one there is `run`
 inline constexpr uint32_t max_sockets = 250;  ///< of one message; the kernel allows 253
 inline constexpr uint32_t max_listeners = 16;
+inline constexpr uint32_t max_runs = 64;            ///< at a time
+inline constexpr uint32_t max_received_fds = 4;     ///< of one message to the shim
 inline constexpr uint32_t max_line = 16 * 1024;  ///< bytes of one log line; longer ones are cut
 inline constexpr uint32_t reconnect_ms = 50;
 inline constexpr char control_name[] = "control.sock";
@@ -42,6 +49,8 @@ enum class MessageType : uint16_t {
   sockets,
   usage,
   exited,
+  ran,
+  run_ended,
   welcome = 64,
   configure,
   want_sockets,
@@ -49,10 +58,12 @@ enum class MessageType : uint16_t {
   stop,
   kill,
   want_usage,
+  run,
+  run_signal,
 };
 
 /// What the shim was doing when it could not start the program.
-enum class Stage : uint32_t { none, configuration, listener, pipe, fork, limits, directory, seccomp, exec };
+enum class Stage : uint32_t { none, configuration, listener, pipe, fork, limits, directory, seccomp, exec, terminal };
 
 enum class Target : uint32_t { main, everything };
 
@@ -86,6 +97,29 @@ struct Signal {
   Target target;
 };
 
+/// A program beside the main one: with its environment, limits and filters, and variables of its own.
+struct Run {
+  uint64_t bytes;  ///< of the memfd: argument, environment and directory records
+  uint32_t id;     ///< chosen by the daemon, unlike those of other runs under way
+  uint16_t rows, columns;
+  uint32_t terminal;  ///< 1: a new terminal of the sandbox is its stdin, stdout and stderr
+};
+struct Ran {
+  uint32_t id;
+  Stage stage;  ///< `none` is success
+  int32_t error;
+  int32_t pid;  ///< inside
+};
+struct RunEnded {
+  uint32_t id;
+  int32_t wait_status;
+};
+/// To the run's process group.
+struct RunSignal {
+  uint32_t id;
+  int32_t number;
+};
+
 struct Message {
   uint32_t version;
   MessageType type;
@@ -96,6 +130,10 @@ struct Message {
     Exited exited;
     Usage usage;
     Signal signal;
+    Run run;
+    Ran ran;
+    RunEnded run_ended;
+    RunSignal run_signal;
     uint32_t count;     ///< sockets, want_sockets
     uint64_t bytes;     ///< configure: size of the memfd
     uint32_t grace_ms;  ///< stop

@@ -12,6 +12,7 @@
 #include <algorithm>
 #include <csignal>
 
+#include "sandbox/exec_suite.h"
 #include "sandbox/suite_host.h"
 
 namespace gantry::sandbox {

@@ -3,6 +3,7 @@
 //   Driver        starts sandboxes and finds them again after a restart of the daemon
 //   Sandbox       one running program: dial into it, signal it, freeze it, wait for its end
 //   Spec          what to run and its bounds (spec.h)
+//   Exec          a program beside the main one (exec.h)
 //   Achieved      what isolation and which limits this machine really gave (spec.h)
 //   read_logs     the captured stdout and stderr (logs.h)
 //
@@ -35,6 +36,7 @@
 #include "async/async.h"
 #include "base/base.h"
 #include "os/os.h"
+#include "sandbox/exec.h"
 #include "sandbox/logs.h"
 #include "sandbox/spec.h"
 
@@ -72,6 +74,13 @@ class Sandbox {
   /// Freezes every process (cgroup freezer, else SIGSTOP). New connections wait in the backlog.
   virtual Task<Result<>> pause() = 0;
   virtual Task<Result<>> resume() = 0;
+
+  /// Starts a program beside the main one; returns once its `execve` has succeeded. GR0302 if it cannot be
+  /// executed, `conflict` while the sandbox is paused, `exhausted` above 64 at a time, `unsupported` if the driver, or
+  /// the older shim of a sandbox from before an upgrade, cannot.
+  virtual Task<Result<std::unique_ptr<Exec>>> exec(ExecSpec) {
+    co_return fail(Code::unsupported, "this driver runs no program beside the main one");
+  }
 
   virtual Task<Result<Stats>> stats() = 0;
 

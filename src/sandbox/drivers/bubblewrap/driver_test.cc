@@ -29,6 +29,8 @@ const DriverCase bubblewrap_case{"bubblewrap", &make};
 
 INSTANTIATE_TEST_SUITE_P(Bubblewrap, DriverSuite, testing::Values(bubblewrap_case),
                          [](const auto& info) { return info.param.name; });
+INSTANTIATE_TEST_SUITE_P(Bubblewrap, ExecSuite, testing::Values(bubblewrap_case),
+                         [](const auto& info) { return info.param.name; });
 
 class Bubblewrap : public testing::Test {
  protected:

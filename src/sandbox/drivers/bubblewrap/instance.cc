@@ -2,13 +2,13 @@
 
 #include <fcntl.h>
 #include <netinet/in.h>
-#include <sys/mman.h>
 #include <sys/socket.h>
 #include <unistd.h>
 
 #include <csignal>
 
 #include "sandbox/drivers/bubblewrap/dial.h"
+#include "sandbox/drivers/bubblewrap/shim_config.h"
 
 namespace gantry::sandbox::bubblewrap {
 namespace {
@@ -16,38 +16,6 @@ namespace {
 constexpr auto group_patience = std::chrono::seconds(5);
 
 Error gone() { return Error(ErrorId::GR0306, "the sandbox has ended"); }
-
-std::string_view words(shim::Stage stage) {
-  switch (stage) {
-    case shim::Stage::configuration:
-      return "read the configuration";
-    case shim::Stage::listener:
-      return "listen inside";
-    case shim::Stage::pipe:
-      return "set up stdin, stdout and stderr";
-    case shim::Stage::fork:
-      return "start a process";
-    case shim::Stage::limits:
-      return "set a limit";
-    case shim::Stage::directory:
-      return "enter /app";
-    case shim::Stage::seccomp:
-      return "load a system call filter";
-    case shim::Stage::exec:
-      return "execute the program";
-    case shim::Stage::none:
-      break;
-  }
-  return "start";
-}
-
-Result<os::Fd> memory_file(std::string_view content) {
-  os::Fd file(memfd_create("config", MFD_CLOEXEC | MFD_ALLOW_SEALING));
-  if (!file) return fail_errno("make a memory file");
-  GANTRY_TRY_VOID(os::write_all(file, content));
-  fcntl(file.get(), F_ADD_SEALS, F_SEAL_SHRINK | F_SEAL_GROW | F_SEAL_WRITE | F_SEAL_SEAL);
-  return file;
-}
 
 }  // namespace
 
@@ -130,6 +98,7 @@ void Instance::detach() {
   if (process_) process_->cancel();
   process_.reset();  // whoever keeps the sandbox may keep it longer than there is a loop to watch it
   pool_.close();
+  lose_runs();
   {
     std::lock_guard lock(mutex_);
     detached_ = true;
@@ -159,8 +128,11 @@ Task<void> Instance::serve(std::shared_ptr<WatchedFd> control) {
       take(message, std::move(packet));
     }
   }
-  // The shim is gone, or it will connect again: the process tells which.
-  if (control_ == control) control_.reset();
+  // The shim is gone, or it will connect again: the process tells which. Its runs it has killed.
+  if (control_ == control) {
+    control_.reset();
+    lose_runs();
+  }
   hello_.open();
   started_.open();
 }
@@ -189,6 +161,10 @@ void Instance::take(const shim::Message& message, os::Packet packet) {
     case shim::MessageType::exited:
       exited_ = message.exited;
       break;
+    case shim::MessageType::ran:
+    case shim::MessageType::run_ended:
+      take_run(message, packet);
+      break;
     default:
       break;
   }
@@ -214,7 +190,7 @@ Task<Result<>> Instance::greeted(Duration patience) {
 }
 
 Task<Result<>> Instance::configure(const std::string& config, Duration patience) {
-  GANTRY_CO_TRY(os::Fd file, memory_file(config));
+  GANTRY_CO_TRY(os::Fd file, sealed_file(config));
   shim::Message message = shim::blank_message();
   message.bytes = config.size();
   const int fds[] = {file.get()};
@@ -222,10 +198,7 @@ Task<Result<>> Instance::configure(const std::string& config, Duration patience)
   bool heard = co_await started_.wait(patience);
   if (!heard) co_return fail(Code::timeout, "the program did not start within {}", format_duration(patience));
   if (!start_report_) co_return fail(Code::unavailable, "it ended while it started the program");
-  if (start_report_->stage == shim::Stage::exec)
-    co_return fail(ErrorId::GR0302, "{}", errno_error(start_report_->error, words(start_report_->stage)).reason());
-  if (start_report_->stage != shim::Stage::none)
-    co_return std::unexpected(errno_error(start_report_->error, words(start_report_->stage)));
+  GANTRY_CO_TRY_VOID(check_stage(start_report_->stage, start_report_->error));
   size_t listeners = 0;
   {
     std::lock_guard lock(mutex_);
@@ -236,7 +209,7 @@ Task<Result<>> Instance::configure(const std::string& config, Duration patience)
   co_return Result<>{};
 }
 
-bool Instance::reattach(os::Fd control, const os::Packet& hello) {
+bool Instance::reattach(os::Fd control, const os::Packet& hello, uint32_t version) {
   if (hello.fds.size() != record_.listeners.size() + 1) return false;
   auto probe = std::span(hello.fds).first(1);
   auto listeners = std::span(hello.fds).subspan(1);
@@ -249,6 +222,7 @@ bool Instance::reattach(os::Fd control, const os::Packet& hello) {
     }
   }
   attach(std::move(control));
+  shim_version_ = version;
   static_cast<void>(send(shim::MessageType::welcome, shim::blank_message()));
   if (pool_.take().refill) ask_for_sockets(shared_.options.pool_first);
   hello_.open();
@@ -257,7 +231,7 @@ bool Instance::reattach(os::Fd control, const os::Packet& hello) {
 
 Result<> Instance::send(shim::MessageType type, shim::Message message, std::span<const int> fds) {
   if (!control_) return fail(Code::unavailable, "the sandbox has no control connection");
-  message.version = shim::protocol_version;
+  message.version = shim_version_;
   message.type = type;
   // SAFETY: Message is trivially copyable and without padding that matters: it was zeroed.
   std::string_view bytes(reinterpret_cast<const char*>(&message), sizeof message);
@@ -342,6 +316,7 @@ Task<void> Instance::end() {
     control_->cancel();
     control_.reset();
   }
+  lose_runs();
   Evidence evidence{exited_ ? exited_ : read_exit_file(instance_dir_), record_.group.oom_kills(),
                     stopped_for_workspace_, record_.limits};
   SteadyTime deadline = shared_.clock.steady() + group_patience;

@@ -6,6 +6,7 @@
 #include <set>
 
 #include "sandbox/drivers/bubblewrap/record.h"
+#include "sandbox/drivers/bubblewrap/run.h"
 #include "sandbox/drivers/bubblewrap/socket_pool.h"
 #include "sandbox/drivers/bubblewrap/usage_watch.h"
 #include "sandbox/sandbox.h"
@@ -50,6 +51,7 @@ class Instance final : public Sandbox, public std::enable_shared_from_this<Insta
   Task<ExitInfo> stop(Duration grace) override;
   Task<Result<>> pause() override;
   Task<Result<>> resume() override;
+  Task<Result<std::unique_ptr<Exec>>> exec(ExecSpec spec) override;
   Task<Result<Stats>> stats() override;
   Task<ExitInfo> wait_exit() override;
   std::optional<ExitInfo> exited() const override;
@@ -66,8 +68,8 @@ class Instance final : public Sandbox, public std::enable_shared_from_this<Insta
   Task<Result<>> greeted(Duration patience);
   /// Sends the configuration and waits until the program runs. GR0302 if it cannot.
   Task<Result<>> configure(const std::string& config, Duration patience);
-  /// Accepts a shim that came back; false if it is not the one that was recorded.
-  bool reattach(os::Fd control, const os::Packet& hello);
+  /// Accepts a shim that came back, which speaks `version`; false if it is not the one that was recorded.
+  bool reattach(os::Fd control, const os::Packet& hello, uint32_t version);
   bool attached() const { return control_ != nullptr; }
   /// Gets hold of the shim's process; `unavailable` if it has ended. Before the program is started, so that
   /// a program that ends at once is not missed.
@@ -80,6 +82,8 @@ class Instance final : public Sandbox, public std::enable_shared_from_this<Insta
   void bury();
   /// Kills everything now; the end is reported as always.
   void kill_now();
+  /// To a program that `exec` started, if it has not ended.
+  void signal_run(uint32_t id, int number);
   /// Lets go without ending it: who waits for anything of it goes on.
   void detach();
   /// A frozen shim cannot come back: lets it run for that moment.
@@ -95,6 +99,12 @@ class Instance final : public Sandbox, public std::enable_shared_from_this<Insta
   Result<> send(shim::MessageType type, shim::Message message, std::span<const int> fds = {});
   void ask_for_sockets(uint32_t count);
   Task<Result<os::Fd>> wait_for_socket();
+
+  Task<Result<std::unique_ptr<Exec>>> do_exec(ExecSpec spec);
+  Result<> check_exec(const ExecSpec& spec) const;
+  Result<> send_run(const ExecSpec& spec, uint32_t id, Run& run);
+  void take_run(const shim::Message& message, os::Packet& packet);
+  void lose_runs();
 
   Task<void> watch_end(std::shared_ptr<WatchedFd> process);
   Task<void> end();
@@ -122,6 +132,9 @@ class Instance final : public Sandbox, public std::enable_shared_from_this<Insta
   std::optional<Error> hello_error_;
   std::optional<shim::Started> start_report_;
   std::optional<shim::Exited> exited_;
+  uint32_t shim_version_ = shim::protocol_version;
+  std::map<uint32_t, std::shared_ptr<Run>> runs_;  // under way
+  uint32_t last_run_ = 0;
   std::shared_ptr<Gate> usage_gate_;
   shim::Usage usage_{};
   bool paused_ = false;

@@ -68,14 +68,16 @@ Task<void> BubblewrapDriver::welcome(os::Fd connection) {
   shim::Message message;
   if (packet.bytes.size() != sizeof message) co_return;
   std::memcpy(&message, packet.bytes.data(), sizeof message);
-  if (message.type != shim::MessageType::hello || message.version != shim::protocol_version) co_return;
+  if (message.type != shim::MessageType::hello || message.version < shim::oldest_protocol_version ||
+      message.version > shim::protocol_version)
+    co_return;
   IdBytes bytes;
   std::memcpy(bytes.data(), message.hello.instance, bytes.size());
   auto found = instances_.find(InstanceId(bytes));
   if (found == instances_.end()) {
     if (!everybody_is_known_) co_return;  // nobody asked for it yet: it tries again
     shim::Message farewell = shim::blank_message();
-    farewell.version = shim::protocol_version;
+    farewell.version = message.version;
     farewell.type = shim::MessageType::kill;
     // SAFETY: Message is trivially copyable.
     static_cast<void>(os::send_packet(socket->fd(), {reinterpret_cast<const char*>(&farewell), sizeof farewell}));
@@ -84,7 +86,7 @@ Task<void> BubblewrapDriver::welcome(os::Fd connection) {
   InstancePointer instance = found->second;
   const os::ProcessIdentity& recorded = instance->record().shim;
   bool same = peer->pid == recorded.pid && peer->uid == recorded.uid && !instance->attached();
-  if (same) instance->reattach(socket->release(), packet);
+  if (same) instance->reattach(socket->release(), packet, message.version);
 }
 
 std::optional<Recovered::Dead> BubblewrapDriver::adopt(const Known& known, std::vector<InstancePointer>& waiting) {

@@ -1,5 +1,7 @@
 #include "sandbox/drivers/bubblewrap/shim_config.h"
 
+#include <fcntl.h>
+#include <sys/mman.h>
 #include <sys/resource.h>
 
 #include <algorithm>
@@ -51,6 +53,32 @@ void add_environment(Records& records, const Spec& spec) {
   for (const auto& [name, value] : spec.env) records.add_text(RecordKind::environment, name + "=" + value);
 }
 
+std::string_view words(shim::Stage stage) {
+  switch (stage) {
+    case shim::Stage::configuration:
+      return "read the configuration";
+    case shim::Stage::listener:
+      return "listen inside";
+    case shim::Stage::pipe:
+      return "set up stdin, stdout and stderr";
+    case shim::Stage::fork:
+      return "start a process";
+    case shim::Stage::limits:
+      return "set a limit";
+    case shim::Stage::directory:
+      return "enter the working directory";
+    case shim::Stage::seccomp:
+      return "load a system call filter";
+    case shim::Stage::exec:
+      return "execute the program";
+    case shim::Stage::terminal:
+      return "open a terminal";
+    case shim::Stage::none:
+      break;
+  }
+  return "start";
+}
+
 }  // namespace
 
 std::string shim_config(const Spec& spec, const Filters& filters, const ProcessLimits& limits) {
@@ -71,6 +99,29 @@ std::string shim_config(const Spec& spec, const Filters& filters, const ProcessL
   records.add_value(RecordKind::reattach_ms,
                     static_cast<uint64_t>(spec.reattach_window / std::chrono::milliseconds(1)));
   return std::move(records).take();
+}
+
+std::string run_config(const ExecSpec& spec) {
+  Records records;
+  for (const std::string& argument : spec.command) records.add_text(RecordKind::argument, argument);
+  for (const auto& [name, value] : spec.env) records.add_text(RecordKind::environment, name + "=" + value);
+  records.add_text(RecordKind::directory, spec.directory);
+  return std::move(records).take();
+}
+
+Result<os::Fd> sealed_file(std::string_view content) {
+  os::Fd file(memfd_create("config", MFD_CLOEXEC | MFD_ALLOW_SEALING));
+  if (!file) return fail_errno("make a memory file");
+  GANTRY_TRY_VOID(os::write_all(file, content));
+  fcntl(file.get(), F_ADD_SEALS, F_SEAL_SHRINK | F_SEAL_GROW | F_SEAL_WRITE | F_SEAL_SEAL);
+  return file;
+}
+
+Result<> check_stage(shim::Stage stage, int error) {
+  if (stage == shim::Stage::none) return {};
+  Error failed = errno_error(error, words(stage));
+  if (stage == shim::Stage::exec) return fail(ErrorId::GR0302, "{}", failed.reason());
+  return std::unexpected(std::move(failed));
 }
 
 }  // namespace gantry::sandbox::bubblewrap
