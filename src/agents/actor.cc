@@ -19,14 +19,22 @@ class SandboxDialer final : public Dialer {
   std::shared_ptr<sandbox::Sandbox> sandbox_;
 };
 
+ProbePlan plan_of(const core::Probe& probe) {
+  return {.interval = probe.interval, .retries = probe.retries, .successes = probe.successes};
+}
+
 Wanted wanted_of(const AgentRecord& record) {
   const core::AgentSpec& spec = *record.spec;
+  const core::Health& health = spec.health;
+  const Wanted unasked;
   return {.intent = record.intent,
           .replicas = record.replicas,
           .revision = record.program_revision,
-          .probe_interval = spec.health.interval,
-          .probe_retries = spec.health.retries,
-          .ready_within = spec.health.grace,
+          .startup = health.startup ? plan_of(*health.startup) : unasked.startup,
+          .readiness = health.readiness ? plan_of(*health.readiness) : unasked.readiness,
+          .liveness = plan_of(*health.probe(core::ProbeRole::liveness)),
+          .on_unhealthy = health.on_unhealthy,
+          .ready_within = health.grace,
           .drain = spec.grace,
           .rollout_drain = std::max(spec.timeout, spec.grace),
           .grace = spec.grace};
@@ -178,6 +186,8 @@ void Actor::execute(const Action& action) {
       return spawn(probe_once(self, action, record_.spec));
     case Action::Kind::open:
       return open(action);
+    case Action::Kind::shut:
+      return route_->shut(action.instance);
     case Action::Kind::drain:
       if (route_->drain(action.instance) == 0)
         post([id = action.instance](Actor& actor, Moment moment) { actor.supervisor_.drained(id, moment); });
@@ -200,6 +210,7 @@ void Actor::execute(const Action& action) {
 }
 
 void Actor::open(const Action& action) {
+  if (route_->reopen(action.instance)) return;
   std::shared_ptr<sandbox::Sandbox> sandbox = sandbox_of(action.instance);
   if (sandbox == nullptr) return;
   log_.info("instance is ready", field("instance", action.instance), field("replica", action.replica));
@@ -221,9 +232,37 @@ double Actor::cpu_percent(InstanceId instance, Duration cpu_time, Moment moment,
   return 100.0 * static_cast<double>(used.count()) / static_cast<double>(wall.count());
 }
 
+HealthView Actor::health_of(const SupervisedInstance& instance) const {
+  HealthView view{.instance = instance.id, .replica = instance.replica, .healthy = instance.serves()};
+  const ProbeState* shown = nullptr;  // the one that says most: a failing one, else the latest
+  for (core::ProbeRole role : core::probe_roles) {
+    const core::Probe* probe = record_.spec->health.probe(role);
+    const ProbeState& state = instance.probe(role);
+    if (probe == nullptr || !state.checked_at) continue;
+    const bool is_past = role == core::ProbeRole::startup && instance.is_up;
+    view.probes.push_back({.probe = std::string(core::to_string(role)),
+                           .healthy = state.failed == 0,
+                           .kind = std::string(core::to_string(probe->kind)),
+                           .detail = state.last.detail,
+                           .checked_at = state.checked_at,
+                           .consecutive_failures = state.failed});
+    if (!is_past) view.healthy = view.healthy && state.failed == 0;
+    const bool says_more = shown == nullptr || state.failed > 0 || (shown->failed == 0 && !is_past);
+    if (!says_more) continue;
+    shown = &state;
+    view.kind = view.probes.back().kind;
+    view.detail = state.last.detail;
+    view.checked_at = state.checked_at;
+    view.consecutive_failures = state.failed;
+  }
+  if (view.kind.empty()) view.kind = core::to_string(record_.spec->health.check.kind);
+  return view;
+}
+
 InstanceView Actor::view_of(const SupervisedInstance& instance) const {
   InstanceView view{.id = instance.id,
                     .replica = instance.replica,
+                    .revision = instance.revision,
                     .status = instance.status(),
                     .reason = instance.reason,
                     .pid = instance.pid,
@@ -256,6 +295,8 @@ void Actor::publish() {
                  .reason = supervisor_.reason(),
                  .replicas = record_.replicas,
                  .ready = supervisor_.ready(),
+                 .up_to_date = supervisor_.up_to_date(),
+                 .stuck = supervisor_.is_stuck(),
                  .revision = record_.revision,
                  .revision_number = record_.revision_number,
                  .created_at = record_.created_at,
@@ -263,16 +304,9 @@ void Actor::publish() {
                  .restarts = supervisor_.restarts(),
                  .spec = record_.spec};
   next->health = {.agent = record_.name, .status = next->agent.status};
-  const std::string kind(core::to_string(record_.spec->health.kind));
   for (const SupervisedInstance& instance : supervisor_.instances()) {
     next->agent.instances.push_back(view_of(instance));
-    next->health.instances.push_back({.instance = instance.id,
-                                      .replica = instance.replica,
-                                      .healthy = instance.phase == Phase::ready && instance.failed_probes == 0,
-                                      .kind = kind,
-                                      .detail = instance.last_probe.detail,
-                                      .checked_at = instance.checked_at,
-                                      .consecutive_failures = instance.failed_probes});
+    next->health.instances.push_back(health_of(instance));
   }
   std::ranges::sort(next->agent.instances, {},
                     [](const InstanceView& view) { return std::pair(view.replica, view.id); });

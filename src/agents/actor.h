@@ -106,6 +106,7 @@ class Actor : public std::enable_shared_from_this<Actor> {
   bool is_over() const;
   void publish();
   InstanceView view_of(const SupervisedInstance& instance) const;
+  HealthView health_of(const SupervisedInstance& instance) const;
 
   ActorWorld& world_;
   const AgentId id_;

@@ -108,9 +108,11 @@ Task<void> Actor::launch(Self self, Action action, std::shared_ptr<const core::A
 Task<void> Actor::probe_once(Self self, Action action, std::shared_ptr<const core::AgentSpec> spec) {
   std::shared_ptr<sandbox::Sandbox> sandbox = self->sandbox_of(action.instance);
   ProbeResult result{ProbeResult::Outcome::unhealthy, "the program is gone"};
-  if (sandbox != nullptr) result = co_await probe(std::move(sandbox), spec->health, spec->port);
+  const core::Probe* asked = spec->health.probe(action.role);
+  if (sandbox != nullptr && asked != nullptr)
+    result = co_await probe(std::move(sandbox), *asked, spec->port, self->world_.parts.clock);
   self->post([action, result](Actor& actor, Moment moment) {
-    actor.supervisor_.probed(action.instance, action.generation, result, moment);
+    actor.supervisor_.probed(action.instance, action.generation, action.role, result, moment);
   });
 }
 

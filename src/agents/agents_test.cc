@@ -239,11 +239,9 @@ TEST_F(AgentsTest, SaysWhyAnInstanceIsNotReady) {
 
 TEST_F(AgentsTest, ProbesOverHttpAndRestartsAfterRetries) {
   core::AgentSpec wanted = spec();
-  wanted.health = {.kind = core::Health::Kind::http,
-                   .endpoint = "/health",
-                   .interval = milliseconds(5),
-                   .retries = 2,
-                   .grace = seconds(20)};
+  wanted.health = {
+      .check = {.kind = core::Probe::Kind::http, .endpoint = "/health", .interval = milliseconds(5), .retries = 2},
+      .grace = seconds(20)};
   deploy_and_wait(wanted);
   EXPECT_EQ(agents_->health(scope_, "bot").value().instances[0].detail, "200 from /health");
   box()->set_script({.answer = "HTTP/1.1 503 Service Unavailable\r\n\r\n"});
@@ -255,8 +253,8 @@ TEST_F(AgentsTest, ProbesOverHttpAndRestartsAfterRetries) {
 TEST_F(AgentsTest, GivesUpOnAnHttpProbeWithoutAnAnswer) {
   driver_.set_script({.answer = ""});
   core::AgentSpec wanted = spec();
-  wanted.health = {
-      .kind = core::Health::Kind::http, .endpoint = "/health", .timeout = milliseconds(5), .grace = seconds(20)};
+  wanted.health = {.check = {.kind = core::Probe::Kind::http, .endpoint = "/health", .timeout = milliseconds(5)},
+                   .grace = seconds(20)};
   deploy(wanted);
   ASSERT_TRUE(eventually([&] {
     const auto health = agents_->health(scope_, "bot").value();
@@ -548,16 +546,13 @@ TEST_F(AgentsTest, RunsTheLastOfManyConcurrentRevisions) {
   EXPECT_EQ(env.at("N"), view().spec->env.at("N"));
 }
 
-TEST(StatusLine, IsParsedStrictly) {
-  struct Row {
-    std::string_view line;
-    std::optional<int> status;
-  };
-  for (const Row& row :
-       {Row{"HTTP/1.1 200 OK\r\n", 200}, Row{"HTTP/1.0 503\r\n", 503}, Row{"HTTP/1.1 204 \n", 204},
-        Row{"HTTP/2 200", std::nullopt}, Row{"HTTP/1.1 20", std::nullopt}, Row{"HTTP/1.1 2000 OK", std::nullopt},
-        Row{"HTTP/1.1 099 x", std::nullopt}, Row{"SSH-2.0-OpenSSH_9", std::nullopt}, Row{"", std::nullopt}})
-    EXPECT_EQ(parse_status_line(row.line), row.status) << row.line;
+TEST(CompareJson, SaysWhatIsNotAsExpected) {
+  const std::string text = R"({"status":"ok","db":{"state":"down","lag":3},"ready":true,"list":["a"]})";
+  EXPECT_EQ(compare_json(text, {{"status", "ok"}, {"ready", "true"}, {"db.lag", "3"}, {"list.0", "a"}}), "");
+  EXPECT_EQ(compare_json(text, {{"db.state", "up"}}), R"(db.state is "down", not "up")");
+  EXPECT_EQ(compare_json(text, {{"db.x", "up"}}), "db.x is missing");
+  EXPECT_EQ(compare_json(text, {{"db", "up"}}), R"(db is "{\"state\":\"down\",\"lag\":3}", not "up")");
+  EXPECT_EQ(compare_json("ok", {{"a", "b"}}), "the body is not JSON");
 }
 
 TEST(Views, HaveTheJsonOfTheApi) {

@@ -65,7 +65,8 @@ std::shared_ptr<const core::AgentSpec> Route::spec() const {
 Availability Route::availability() const {
   std::lock_guard lock(mutex_);
   if (intent_ != Availability::starting) return intent_;
-  return open_.empty() ? Availability::starting : Availability::ready;
+  const bool is_ready = std::ranges::any_of(open_, [](const auto& target) { return !target->is_shut_; });
+  return is_ready ? Availability::ready : Availability::starting;
 }
 
 Target* Route::least_loaded() const {
@@ -73,7 +74,7 @@ Target* Route::least_loaded() const {
   Target* best = nullptr;
   for (size_t i = 0; i < open_.size(); ++i) {
     Target* target = open_[(turn_ + i) % open_.size()].get();
-    if (target->in_flight_ >= spec_->concurrency || is_open(target->breaker_)) continue;
+    if (target->is_shut_ || target->in_flight_ >= spec_->concurrency || is_open(target->breaker_)) continue;
     if (best == nullptr || target->in_flight_ < best->in_flight_) best = target;
   }
   return best;
@@ -104,7 +105,7 @@ std::optional<SteadyTime> Route::reopens_at() const {
   if (is_open(breaker_)) return breaker_.reopens_at();
   std::optional<SteadyTime> first;
   for (const auto& target : open_) {
-    if (!is_open(target->breaker_)) continue;
+    if (target->is_shut_ || !is_open(target->breaker_)) continue;
     const auto at = target->breaker_.reopens_at();
     if (at && (!first || *at < *first)) first = at;
   }
@@ -209,6 +210,27 @@ void Route::add(std::shared_ptr<Target> target) {
   const std::shared_ptr<Route> self = shared_from_this();
   for (Listener* listener : listeners_) listener->ready(self);
   if (tell) wake();
+}
+
+void Route::shut(InstanceId instance) {
+  std::lock_guard lock(mutex_);
+  for (const auto& target : open_)
+    if (target->instance() == instance) target->is_shut_ = true;
+}
+
+bool Route::reopen(InstanceId instance) {
+  bool tell = false;
+  {
+    std::lock_guard lock(mutex_);
+    auto found = std::ranges::find(open_, instance, [](const auto& target) { return target->instance(); });
+    if (found == open_.end()) return false;
+    (*found)->is_shut_ = false;
+    tell = take_waiting_if(true);
+  }
+  const std::shared_ptr<Route> self = shared_from_this();
+  for (Listener* listener : listeners_) listener->ready(self);
+  if (tell) wake();
+  return true;
 }
 
 uint32_t Route::drain(InstanceId instance) {

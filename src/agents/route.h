@@ -60,6 +60,7 @@ class Target : public std::enable_shared_from_this<Target> {
   std::atomic<bool> alive_ = true;
   Breaker breaker_;              // guarded by Route::mutex_
   bool told_of_death_ = false;   // guarded by Route::mutex_; a death is one failure
+  bool is_shut_ = false;         // guarded by Route::mutex_
   uint32_t in_flight_ = 0;       // guarded by Route::mutex_
   uint64_t requests_total_ = 0;  // guarded by Route::mutex_
 };
@@ -170,6 +171,10 @@ class Route : public std::enable_shared_from_this<Route> {
   /// Called without a lock when the last request of a draining instance ends. Set before `add`.
   void on_drained(std::function<void(InstanceId)> callback) { on_drained_ = std::move(callback); }
   void add(std::shared_ptr<Target> target);
+  /// No new requests for this instance until `reopen`; it still counts as one that may take them again.
+  void shut(InstanceId instance);
+  /// False if it was not added before, or drains.
+  bool reopen(InstanceId instance);
   /// No new requests for this instance; those in flight go on. How many there are.
   uint32_t drain(InstanceId instance);
   /// The instance is dead: drained, not alive, and the listeners know.

@@ -30,6 +30,7 @@ json::Object isolation_json(const IsolationView& isolation) {
 json::Object instance_json(const InstanceView& instance, Detail detail) {
   json::Object object{{"id", instance.id.to_string()},
                       {"replica", instance.replica},
+                      {"revision", instance.revision},
                       {"status", to_string(instance.status)},
                       {"reason", text_or_null(instance.reason)},
                       {"pid", instance.pid > 0 ? json::Value(instance.pid) : json::Value(nullptr)},
@@ -115,6 +116,8 @@ json::Value to_json(const AgentView& agent, RequestCounts requests, Detail detai
                       {"reason", text_or_null(agent.reason)},
                       {"replicas", agent.replicas},
                       {"ready", agent.ready},
+                      {"up_to_date", agent.up_to_date},
+                      {"stuck", agent.stuck},
                       {"revision", agent.revision.to_string()},
                       {"revision_number", agent.revision_number},
                       {"port", agent.spec->port},
@@ -131,6 +134,18 @@ json::Value to_json(const AgentView& agent, RequestCounts requests, Detail detai
   return object;
 }
 
+json::Array probes_json(const std::vector<ProbeView>& probes) {
+  json::Array array;
+  for (const ProbeView& probe : probes)
+    array.push_back(json::Object{{"probe", probe.probe},
+                                 {"healthy", probe.healthy},
+                                 {"kind", probe.kind},
+                                 {"detail", text_or_null(probe.detail)},
+                                 {"checked_at", time_or_null(probe.checked_at)},
+                                 {"consecutive_failures", probe.consecutive_failures}});
+  return array;
+}
+
 json::Value to_json(const AgentHealth& health) {
   json::Array instances;
   for (const HealthView& instance : health.instances)
@@ -140,7 +155,8 @@ json::Value to_json(const AgentHealth& health) {
                                      {"kind", instance.kind},
                                      {"detail", text_or_null(instance.detail)},
                                      {"checked_at", time_or_null(instance.checked_at)},
-                                     {"consecutive_failures", instance.consecutive_failures}});
+                                     {"consecutive_failures", instance.consecutive_failures},
+                                     {"probes", probes_json(instance.probes)}});
   return json::Object{
       {"agent", health.agent}, {"status", to_string(health.status)}, {"instances", std::move(instances)}};
 }

@@ -41,6 +41,7 @@ struct IsolationView {
 struct InstanceView {
   InstanceId id;
   uint32_t replica = 0;
+  uint64_t revision = 0;  ///< the number of the first revision that runs in the same way
   InstanceStatus status = InstanceStatus::starting;
   std::string reason;  ///< in words; empty if there is nothing to say
   int64_t pid = 0;
@@ -59,6 +60,8 @@ struct AgentView {
   AgentStatus status = AgentStatus::stopped;
   std::string reason;
   uint32_t replicas = 0, ready = 0;
+  uint32_t up_to_date = 0;  ///< replicas that run as the current revision says
+  bool stuck = false;       ///< the current revision crashes while an older one serves
   RevisionId revision;
   uint32_t revision_number = 0;
   Time created_at, updated_at;
@@ -76,15 +79,24 @@ struct RequestCounts {
 enum class Detail { brief, full };
 json::Value to_json(const AgentView& agent, RequestCounts requests, Detail detail);
 
-/// The last probe of one instance.
+/// The last answer to one probe.
+struct ProbeView {
+  std::string probe;  ///< `startup`, `readiness` or `liveness`
+  bool healthy = false;
+  std::string kind;    ///< `http`, `tcp` or `exec`
+  std::string detail;  ///< `200 from /health`, `connection refused on port 8000`
+  std::optional<Time> checked_at;
+  uint32_t consecutive_failures = 0;
+};
+/// The last probes of one instance; above them the one that says most.
 struct HealthView {
   InstanceId instance;
   uint32_t replica = 0;
   bool healthy = false;
-  std::string kind;    ///< `http` or `tcp`
-  std::string detail;  ///< `200 in 3ms`, `connection refused on port 8000`
+  std::string kind, detail;
   std::optional<Time> checked_at;
   uint32_t consecutive_failures = 0;
+  std::vector<ProbeView> probes;
 };
 /// The last probes of all instances of one agent.
 struct AgentHealth {

@@ -7,24 +7,24 @@ namespace gantry::cli::canned {
 
 inline const std::string agent = R"({
   "id":"agt_01JD4Y9Q2V6X8Z0A1B2C3D4E5F","name":"bot","scope":"default/default/dev","labels":{"team":"cx"},
-  "kind":"command","status":"degraded","reason":"exit 137, out of memory at 512Mi","replicas":2,"ready":1,
+  "kind":"command","status":"degraded","reason":"exit 137, out of memory at 512Mi","replicas":2,"ready":1,"up_to_date":1,"stuck":false,
   "revision":"rev_01JD4Y9Q2V6X8Z0A1B2C3D4E5G","revision_number":3,"port":8000,"public":false,
   "created_at":"2026-11-20T17:12:00.000Z","updated_at":"2026-11-20T18:12:00.000Z","restarts":4,"pending":7,
   "processing":1,"spec":{"command":["python3","app.py"],"env":{"LOG_LEVEL":"info"},"port":8000},
   "instances":[
-    {"id":"ins_01JD4Y9Q2V6X8Z0A1B2C3D4E5F","replica":0,"status":"ready","reason":null,"pid":4711,
+    {"id":"ins_01JD4Y9Q2V6X8Z0A1B2C3D4E5F","replica":0,"revision":3,"status":"ready","reason":null,"pid":4711,
      "started_at":"2026-11-20T18:12:00.000Z","ready_at":"2026-11-20T18:12:00.200Z","restarts":0,"in_flight":1,
      "isolation":{"driver":"bubblewrap","rootless":true,"user":"uid 200001",
        "namespaces":["user","pid","mount","ipc","uts","cgroup","net"],"seccomp":"enforced"},
      "limits":[{"name":"memory","limit":"512Mi","grade":"enforced","how":"cgroup v1 memory controller"},
        {"name":"cpu","limit":"500m","grade":"none","how":"no cpu controller"}]},
-    {"id":"ins_01JD4Y9Q2V6X8Z0A1B2C3D4E5H","replica":1,"status":"backoff","reason":"exit 137, out of memory at 512Mi",
+    {"id":"ins_01JD4Y9Q2V6X8Z0A1B2C3D4E5H","replica":1,"revision":3,"status":"backoff","reason":"exit 137, out of memory at 512Mi",
      "pid":null,"started_at":null,"ready_at":null,"restarts":4,"in_flight":0,
      "isolation":{"driver":"","rootless":false,"user":"","namespaces":[],"seccomp":""},"limits":[]}]})";
 
 inline const std::string ready_agent = R"({
   "id":"agt_01JD4Y9Q2V6X8Z0A1B2C3D4E5J","name":"notes","scope":"default/default/dev","labels":{},"kind":"command",
-  "status":"running","reason":null,"replicas":1,"ready":1,"revision":"rev_01JD4Y9Q2V6X8Z0A1B2C3D4E5K",
+  "status":"running","reason":null,"replicas":1,"ready":1,"up_to_date":1,"stuck":false,"revision":"rev_01JD4Y9Q2V6X8Z0A1B2C3D4E5K",
   "revision_number":1,"port":8000,"public":true,"created_at":"2026-11-20T18:14:00.000Z",
   "updated_at":"2026-11-20T18:14:00.000Z","restarts":0,"pending":0,"processing":0,"instances":[]})";
 
@@ -38,10 +38,16 @@ inline const std::string status = R"({
   "journal":{"durable_seq":4711,"projected_seq":4700,"writable":true},"rss_bytes":41943040})";
 
 inline const std::string health = R"({"agent":"bot","status":"degraded","instances":[
-  {"id":"ins_01JD4Y9Q2V6X8Z0A1B2C3D4E5F","replica":0,"healthy":true,"kind":"http","detail":"200 in 3ms",
-   "checked_at":"2026-11-20T18:14:30.004Z","consecutive_failures":0},
+  {"id":"ins_01JD4Y9Q2V6X8Z0A1B2C3D4E5F","replica":0,"healthy":true,"kind":"http","detail":"200 from /ready",
+   "checked_at":"2026-11-20T18:14:30.004Z","consecutive_failures":0,"probes":[
+     {"probe":"startup","healthy":true,"kind":"exec","detail":"exit 0","checked_at":"2026-11-20T18:12:00.004Z",
+      "consecutive_failures":0},
+     {"probe":"readiness","healthy":true,"kind":"http","detail":"200 from /ready",
+      "checked_at":"2026-11-20T18:14:30.004Z","consecutive_failures":0}]},
   {"id":"ins_01JD4Y9Q2V6X8Z0A1B2C3D4E5H","replica":1,"healthy":false,"kind":"http",
-   "detail":"connection refused on port 8000","checked_at":"2026-11-20T18:14:31.000Z","consecutive_failures":3}]})";
+   "detail":"connection refused on port 8000","checked_at":"2026-11-20T18:14:31.000Z","consecutive_failures":3,"probes":[
+     {"probe":"liveness","healthy":false,"kind":"http","detail":"connection refused on port 8000",
+      "checked_at":"2026-11-20T18:14:31.000Z","consecutive_failures":3}]}]})";
 
 inline const std::string stats = R"({"data":[
   {"agent":"bot","instance":"ins_01JD4Y9Q2V6X8Z0A1B2C3D4E5F","replica":0,"cpu_percent":12.54,"cpu_ms":4200,

@@ -15,14 +15,31 @@ json::Array array_of(const std::vector<std::string>& texts) {
   return array;
 }
 
-json::Object health_json(const Health& health) {
+json::Object probe_json(const Probe& probe) {
   json::Object object;
-  object["kind"] = to_string(health.kind);
-  if (health.kind == Health::Kind::http) object["endpoint"] = health.endpoint;
-  object["interval"] = format_duration(health.interval);
-  object["timeout"] = format_duration(health.timeout);
-  object["retries"] = health.retries;
+  object["kind"] = to_string(probe.kind);
+  if (probe.kind == Probe::Kind::http) object["endpoint"] = probe.endpoint;
+  std::vector<std::string> statuses;
+  for (const StatusRange& range : probe.status) statuses.push_back(to_string(range));
+  if (!statuses.empty()) object["status"] = array_of(statuses);
+  if (!probe.json.empty()) object["json"] = object_of(probe.json);
+  if (!probe.command.empty()) object["command"] = array_of(probe.command);
+  if (probe.port != 0) object["port"] = probe.port;
+  if (probe.interval != Duration{}) object["interval"] = format_duration(probe.interval);
+  object["timeout"] = format_duration(probe.timeout);
+  if (probe.retries != 0) object["retries"] = probe.retries;
+  if (probe.successes != 1) object["successes"] = probe.successes;
+  return object;
+}
+
+// What is as before these fields came is not written: revisions of earlier versions compare equal.
+json::Object health_json(const Health& health) {
+  json::Object object = probe_json(health.check);
   object["grace"] = format_duration(health.grace);
+  if (health.on_unhealthy != OnUnhealthy::restart) object["on_unhealthy"] = to_string(health.on_unhealthy);
+  if (health.startup) object["startup"] = probe_json(*health.startup);
+  if (health.readiness) object["readiness"] = probe_json(*health.readiness);
+  if (health.liveness) object["liveness"] = probe_json(*health.liveness);
   return object;
 }
 
@@ -130,8 +147,6 @@ constexpr FlagRow flag_rows[] = {
 };
 
 }  // namespace
-
-std::string_view to_string(Health::Kind kind) { return kind == Health::Kind::http ? "http" : "tcp"; }
 
 bool Persistence::covers(std::string_view method) const {
   return enabled && std::ranges::find(methods, method) != methods.end();

@@ -17,14 +17,10 @@ constexpr Range<uint32_t> replica_range{0, 1000};
 constexpr Range<uint32_t> concurrency_range{1, 100'000};
 // The shim, the program and a few threads of its runtime.
 constexpr Range<uint32_t> pid_range{8, 4'194'304};
-constexpr Range<uint32_t> probe_retry_range{1, 100};
 constexpr Range<Bytes> memory_range{mebibytes(4), gibibytes(16 * 1024)};
 constexpr Range<Bytes> disk_range{kibibytes(64), gibibytes(16 * 1024)};
 // cpu.cfs_quota_us takes no less than 1 ms in 100 ms.
 constexpr Range<MilliCpu> cpu_range{{10}, {1'024'000}};
-constexpr Range<Duration> probe_interval_range{100ms, 24h};
-constexpr Range<Duration> probe_timeout_range{10ms, 10min};
-constexpr Range<Duration> probe_grace_range{0s, 24h};
 constexpr Range<Duration> timeout_range{10ms, 24h * 7};
 constexpr Range<Duration> grace_range{0s, 1h};
 constexpr size_t max_arguments = 1024;
@@ -37,8 +33,6 @@ constexpr std::string_view kinds[] = {"command", "image", "model", "flow"};
 constexpr std::string_view later_fields[] = {
     "instructions", "input",   "output",  "tools",    "permissions", "limits", "memory",   "net",
     "depends_on",   "volumes", "secrets", "triggers", "budget",      "rootfs", "webhooks", "schedule"};
-
-constexpr Choice<Health::Kind> probe_kinds[] = {{"http", Health::Kind::http}, {"tcp", Health::Kind::tcp}};
 
 // `also` is what may stand between letters and digits.
 bool is_label_text(std::string_view text, std::string_view also) {
@@ -114,7 +108,7 @@ void read_metadata(Reading& reading, Fields& resource, std::string& name, std::m
 
 void AgentReader::read(Fields& fields, AgentSpec& out, const yaml::Span& place) {
   if (!read_kind(fields, place)) return;
-  read_command(fields, out);
+  read_command(fields, out.command);
   read_workdir(fields, out);
   read_env(fields, out);
   uint32_t port = out.port;
@@ -164,7 +158,7 @@ bool AgentReader::read_kind(Fields& fields, const yaml::Span& place) {
 }
 
 // A list is taken as it is; a text is split like a shell does. Nothing is expanded in either.
-void AgentReader::read_command(Fields& fields, AgentSpec& out) {
+void AgentReader::read_command(Fields& fields, std::vector<std::string>& out) {
   const yaml::Entry* entry = fields.take("command");
   if (!entry) return;
   const yaml::Node& node = entry->value;
@@ -193,7 +187,7 @@ void AgentReader::read_command(Fields& fields, AgentSpec& out) {
     return refuse("the command names no program", "write `command: [python3, app.py]`");
   if (words.size() > max_arguments)
     return refuse(fmt::format("the command has {} words; it may have {}", words.size(), max_arguments), "");
-  out.command = std::move(words);
+  out = std::move(words);
 }
 
 // Whether the directory exists is a question for who packs it: no I/O here.
@@ -252,39 +246,6 @@ void AgentReader::read_resources(Fields& fields, AgentSpec& out) {
   resources.read_bytes("tmp", out.resources.tmp, disk_range);
   resources.read_bytes("workspace", out.resources.workspace, disk_range);
   resources.finish();
-}
-
-void AgentReader::read_health(Fields& fields, AgentSpec& out) {
-  const yaml::Entry* entry = fields.take(dialect_ == Dialect::agent ? "health" : "healthCheck");
-  if (!entry) return;
-  Fields health(reading_, entry->value, fields.path_of(entry->key), entry->key_span);
-  const yaml::Node* kind = health.read_choice("kind", out.health.kind, probe_kinds);
-  const yaml::Node* endpoint = health.read_text("endpoint", out.health.endpoint);
-  health.read_duration("interval", out.health.interval, probe_interval_range);
-  health.read_duration("timeout", out.health.timeout, probe_timeout_range);
-  health.read_integer("retries", out.health.retries, probe_retry_range);
-  health.read_duration("grace", out.health.grace, probe_grace_range);
-  check_probe(health, out.health, kind, endpoint);
-  health.finish();
-}
-
-// An endpoint alone means HTTP; a kind that says otherwise is a contradiction and not a preference.
-void AgentReader::check_probe(const Fields& health, Health& out, const yaml::Node* kind, const yaml::Node* endpoint) {
-  std::string kind_path = health.path_of("kind");
-  std::string path = health.path_of("endpoint");
-  if (endpoint) {
-    const std::string& text = out.endpoint;
-    bool printable = std::ranges::all_of(text, [](char c) { return c > ' ' && c < 0x7f; });
-    if (!text.starts_with('/') || text.size() > 2048 || !printable || text.find('#') != text.npos)
-      reading_.report(Rule::GS0308, endpoint->span, path, fmt::format("`{}` is not the path of a URL", clip(text)),
-                      "it starts with `/` and has no spaces, such as `/health`");
-    else if (kind && out.kind == Health::Kind::tcp)
-      reading_.report(Rule::GS0309, endpoint->span, path, fmt::format("{} needs an HTTP probe", reading_.name_of(path)),
-                      "remove `kind: tcp`, or the endpoint");
-    out.kind = Health::Kind::http;
-  } else if (kind && out.kind == Health::Kind::http) {
-    reading_.report(Rule::GS0309, kind->span, kind_path, "an HTTP probe needs an endpoint", "add `endpoint: /health`");
-  }
 }
 
 }  // namespace gantry::core

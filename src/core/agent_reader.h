@@ -17,12 +17,17 @@ class AgentReader {
 
  private:
   bool read_kind(Fields& fields, const yaml::Span& place);
-  void read_command(Fields& fields, AgentSpec& out);
+  void read_command(Fields& fields, std::vector<std::string>& out);
   void read_workdir(Fields& fields, AgentSpec& out);
   void read_env(Fields& fields, AgentSpec& out);
   void read_resources(Fields& fields, AgentSpec& out);
   void read_health(Fields& fields, AgentSpec& out);
-  void check_probe(const Fields& health, Health& out, const yaml::Node* kind, const yaml::Node* endpoint);
+  void read_role(Fields& health, ProbeRole role, Health& out);
+  void read_probe(Fields& fields, Probe& out);
+  void read_statuses(Fields& fields, Probe& out);
+  void read_matches(Fields& fields, Probe& out);
+  void check_endpoint(const Fields& fields, const Probe& probe, const yaml::Node& node);
+  void check_kind(const Fields& fields, Probe& out, const yaml::Node* kind);
   void read_persistence(Fields& fields, AgentSpec& out);
   void read_methods(Fields& persistence, Persistence& out);
   void read_retry(Fields& persistence, Retry& out);

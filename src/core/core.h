@@ -29,6 +29,7 @@
 
 #include "async/async.h"
 #include "base/base.h"
+#include "core/health.h"
 #include "core/persistence.h"
 #include "json/json.h"
 #include "yaml/yaml.h"
@@ -103,22 +104,6 @@ struct Resources {
   Bytes workspace = gibibytes(1);
   friend bool operator==(const Resources&, const Resources&) = default;
 };
-
-/// How readiness and health are probed.
-struct Health {
-  enum class Kind { tcp, http };
-  Kind kind = Kind::tcp;
-  /// The path of an HTTP probe; empty for tcp.
-  std::string endpoint;
-  Duration interval = std::chrono::seconds(30);
-  Duration timeout = std::chrono::seconds(5);
-  /// Failed probes in a row until an instance counts as unready.
-  uint32_t retries = 3;
-  /// How long a new instance may take to become ready.
-  Duration grace = std::chrono::seconds(30);
-  friend bool operator==(const Health&, const Health&) = default;
-};
-std::string_view to_string(Health::Kind kind);
 
 /// Who may call the proxy path of an agent.
 enum class Exposure {

@@ -99,17 +99,34 @@ std::string render_agent(const json::Value& agent, const Style& style, Time now)
 
 Listing health_listing(Time now) {
   return {{number_column("REPLICA", "replica"),
+           text_column("PROBE", "probe"),
            {"HEALTHY",
             [](const json::Value& row) {
               return bool_at(row, "healthy") ? Cell{"yes", Tint::good} : Cell{"no", Tint::bad};
             }},
-           text_column("PROBE", "kind"),
+           text_column("KIND", "kind"),
            age_column("CHECKED", "checked_at", now),
            number_column("FAILURES", "consecutive_failures"),
            text_column("INSTANCE", "id"),
            text_column("DETAIL", "detail")},
           "id",
           "no instances"};
+}
+
+// A row for each probe, or one that says that none was asked yet.
+json::Array probe_rows(const json::Array& instances) {
+  json::Array rows;
+  for (const json::Value& instance : instances) {
+    const json::Array& probes = array_at(instance, "probes");
+    if (probes.empty()) rows.push_back(instance);
+    for (const json::Value& probe : probes) {
+      json::Object row = probe.as_object();
+      row["id"] = text_at(instance, "id");
+      row["replica"] = int_at(instance, "replica");
+      rows.push_back(std::move(row));
+    }
+  }
+  return rows;
 }
 
 enum class Unit { count, bytes };
@@ -197,7 +214,7 @@ Result<json::Array> wait_for(Session& session, ApiClient& api, const std::vector
       if (!agent) return std::unexpected(about_agent(api, goal.agent, std::move(agent).error()));
       if (!goal.reached(*agent)) {
         open.push_back(fmt::format("{} is {}", goal.agent, state_in_words(*agent)));
-        crashing = crashing || text_at(*agent, "status") == "crash_loop";
+        crashing = crashing || text_at(*agent, "status") == "crash_loop" || bool_at(*agent, "stuck");
       }
       agents.push_back(std::move(*agent));
     }
@@ -262,9 +279,9 @@ Result<int> run_health(Session& session) {
   const json::Array& instances = array_at(*health, "instances");
   session.print_value(*health, "agent", [&](const json::Value& value) {
     std::string status = text_at(value, "status");
-    return fmt::format("{} is {}\n{}", text_at(value, "agent"),
-                       session.out_style().paint(tint_of_status(status), status),
-                       render_listing(health_listing(session.now()), instances, session.format(), session.canvas()));
+    return fmt::format(
+        "{} is {}\n{}", text_at(value, "agent"), session.out_style().paint(tint_of_status(status), status),
+        render_listing(health_listing(session.now()), probe_rows(instances), session.format(), session.canvas()));
   });
   bool healthy = !instances.empty() &&
                  std::ranges::all_of(instances, [](const json::Value& row) { return bool_at(row, "healthy"); });

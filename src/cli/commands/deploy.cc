@@ -141,8 +141,8 @@ Result<core::AgentSpec> spec_from_flags(const Invocation& given) {
   GANTRY_TRY_VOID(read_number(given, "--retries", spec.persistence.retry.max));
   GANTRY_TRY_VOID(read_limits(given, spec.resources));
   if (auto path = given.text("--health")) {
-    spec.health.kind = core::Health::Kind::http;
-    spec.health.endpoint = *path;
+    spec.health.check.kind = core::Probe::Kind::http;
+    spec.health.check.endpoint = *path;
   }
   spec.timeout = given.duration("--request-timeout").value_or(spec.timeout);
   spec.grace = given.duration("--grace").value_or(spec.grace);
@@ -212,7 +212,8 @@ Result<> wait_until_ready(Session& session, ApiClient& api, json::Array& rows) {
     if (!will_run(row)) continue;
     goals.push_back({text_at(row, "name"),
                      [revision = text_at(row, "agent.revision")](const json::Value& agent) {
-                       return is_ready(agent) && text_at(agent, "revision") == revision;
+                       const bool is_current = text_at(agent, "revision") == revision;
+                       return is_ready(agent) && is_current && int_at(agent, "up_to_date") >= int_at(agent, "replicas");
                      },
                      "ready"});
   }
