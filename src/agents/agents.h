@@ -114,6 +114,13 @@ struct LogOptions {
   enum class Follow { no, yes } follow = Follow::no;
 };
 
+/// Which instance runs a program beside its own, and which program. Without a choice: one that is ready.
+struct ExecOptions {
+  std::optional<InstanceId> instance;
+  std::optional<uint32_t> replica;
+  sandbox::ExecSpec program;
+};
+
 /// Lines of an agent's instances, merged by time. One reader.
 class LogReader {
  public:
@@ -160,6 +167,8 @@ class Agents {
   Result<AgentHealth> health(const Scope& scope, std::string_view name) const;
   /// Of one agent, or of all if `name` is empty.
   Task<Result<std::vector<StatsView>>> stats(Scope scope, std::string name);
+  /// `conflict` if no instance runs or it is paused, `not_found` if there is no such instance; else as Sandbox::exec.
+  Task<Result<std::unique_ptr<sandbox::Exec>>> exec(Scope scope, std::string name, ExecOptions options);
   Task<Result<std::unique_ptr<LogReader>>> logs(Scope scope, std::string name, LogOptions options);
 
   /// The uploads that `spec.workdir` refers to.

@@ -35,6 +35,8 @@ Result<int> run_pause(Session& session);
 Result<int> run_resume(Session& session);
 Result<int> run_remove(Session& session);
 Result<int> run_scale(Session& session);
+// commands/exec.cc
+Result<int> run_exec(Session& session);
 // commands/logs.cc
 Result<int> run_logs(Session& session);
 // commands/invoke.cc

@@ -112,6 +112,37 @@ Command logs() {
   };
 }
 
+Command exec() {
+  return {
+      .name = "exec",
+      .group = group,
+      .summary = "Run a command inside an instance",
+      .description =
+          "Runs a program beside the agent's own, with its files, limits, environment and isolation, and exits with "
+          "its "
+          "exit code. Standard input, output and error are connected; between two terminals the program gets a "
+          "terminal, "
+          "too. It ends when this command does. The command and its flags follow `--`. With -o json its exit code and "
+          "what "
+          "it says are one document.",
+      .arguments = {one_agent(), {.name = "COMMAND", .about = "the program and its arguments", .repeat = Repeat::many}},
+      .flags = {{"--instance", 0, Value::text, "ID", "in this instance", "one that is ready"},
+                {"--replica", 0, Value::number, "N", "in the instance of this replica", ""},
+                {"--env", 'e', Value::text, "K=V", "set a variable, beside those of the agent", "", {}, Repeat::many},
+                {"--workdir", 'w', Value::text, "DIR", "where it runs, inside", "/app"},
+                {"--tty", 't', Value::none, "", "insist on a terminal", ""},
+                {"--no-tty", 'T', Value::none, "", "pipes, though there is a terminal", ""},
+                {"--no-stdin", 'n', Value::none, "", "leave standard input alone", ""},
+                output_flag()},
+      .examples = {{"gantry exec bot -- sh", "a shell"},
+                   {"gantry exec bot -- python3 -c 'import sys; print(sys.version)'", "one command"},
+                   {"gantry exec bot -w /workspace -- tar -x < data.tar", "files in"}},
+      .advice = {{"No instance runs", "gantry start NAME"}, {"It is paused", "gantry resume NAME"}},
+      .exits = {3, 4, 5, 7, 11},
+      .run = run_exec,
+  };
+}
+
 /// What the verbs differ in.
 struct Verb {
   std::string_view name;
@@ -194,6 +225,7 @@ std::vector<Command> agent_commands() {
       health(),
       stats(),
       logs(),
+      exec(),
       verb({"start",
             "Start stopped agents",
             "Starts the instances and delivers the requests that waited. Waits until they are ready.",

@@ -29,6 +29,7 @@
 
 #include "async/async.h"
 #include "base/base.h"
+#include "core/exec_frames.h"
 #include "core/health.h"
 #include "core/persistence.h"
 #include "json/json.h"

@@ -130,6 +130,7 @@ std::span<const Api::Route> Api::routes() {
       {"POST", "/v1/agents/{name}/resume", Access::keyed, &Api::apply_verb},
       {"POST", "/v1/agents/{name}/scale", Access::keyed, &Api::scale_agent},
       {"GET", "/v1/agents/{name}/health", Access::keyed, &Api::agent_health},
+      {"POST", "/v1/agents/{name}/exec", Access::keyed, &Api::exec_agent},
       {"GET", "/v1/agents/{name}/stats", Access::keyed, &Api::agent_stats},
       {"GET", "/v1/agents/{name}/logs", Access::keyed, &Api::agent_logs},
       {"GET", "/v1/stats", Access::keyed, &Api::all_stats},

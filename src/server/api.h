@@ -98,6 +98,9 @@ class Api final : public net::Handler {
   Task<Handled> agent_logs(Context& context);
   json::Value agent_json(const agents::AgentView& view, agents::Detail detail) const;
 
+  // api_exec.cc
+  Task<Handled> exec_agent(Context& context);
+
   // api_requests.cc
   Task<Handled> list_requests(Context& context);
   Task<Handled> get_request(Context& context);
