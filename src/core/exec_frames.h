@@ -18,6 +18,7 @@ inline constexpr std::string_view exec_media_type = "application/vnd.gantry.exec
 /// Bytes of one frame at most.
 inline constexpr size_t max_exec_frame = size_t{1} << 20;
 
+/// What a frame is; the numbers are those on the wire.
 enum class ExecFrame : uint8_t {
   start = 1,         ///< JSON: command, env, directory, terminal {rows, columns}, instance
   input = 2,         ///< bytes of stdin
