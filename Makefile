@@ -20,7 +20,7 @@ bench: PACKAGES = build run test bench
 INSTALLED = gantry gantry-shim generated_documents
 
 .DEFAULT_GOAL := help
-.PHONY: help demo build dev test chaos bench fmt lint package asan tsan fuzz install uninstall clean prerequisites
+.PHONY: help demo build dev test chaos bench fmt lint package asan tsan fuzz install verify uninstall clean prerequisites
 
 help: ## print this list
 	@echo "Gantry $$(sed -n 's/^project(gantry VERSION \([0-9.]*\).*/\1/p' CMakeLists.txt). Targets:"
@@ -76,6 +76,9 @@ install: build ## install into DESTDIR and PREFIX (/usr/local)
 	@scripts/build.sh release $(INSTALLED)
 	DESTDIR=$(DESTDIR) cmake --install build/release --prefix $(PREFIX)
 
+verify: ## check what `make install` installed: each file is there, and the program starts and finds what it needs
+	@scripts/verify-install.sh "$(DESTDIR)" "$(PREFIX)"
+
 uninstall: ## remove what `make install` installed
 	@test -f build/release/install_manifest.txt || { echo "nothing to remove: build/release/install_manifest.txt is missing" >&2; exit 1; }
 	@xargs -d '\n' -I{} rm -fv -- "$(DESTDIR){}" < build/release/install_manifest.txt
@@ -84,7 +87,7 @@ clean: ## remove build/
 	rm -rf build
 
 # Benchmarks bring a second web server to compare with, so nobody else installs their group.
-prerequisites:
+prerequisites: ## install the Debian packages that are missing; PACKAGES="build run test bench" names the groups
 	@scripts/install-prerequisites.sh $(PACKAGES)
 
 export JOBS FUZZ_SECONDS CHAOS_MINUTES

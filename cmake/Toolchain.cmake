@@ -21,7 +21,7 @@ add_compile_options(-Wall -Wextra -Wpedantic -Werror -Wshadow -Wnon-virtual-dtor
   -fno-omit-frame-pointer -fstack-protector-strong
   -ffile-prefix-map=${CMAKE_SOURCE_DIR}/=)
 add_compile_definitions(_GLIBCXX_ASSERTIONS
-  BOOST_ASIO_SEPARATE_COMPILATION BOOST_BEAST_SEPARATE_COMPILATION
+  BOOST_ASIO_SEPARATE_COMPILATION
   BOOST_ASIO_NO_DEPRECATED BOOST_ASIO_HAS_CO_AWAIT BOOST_ASIO_HAS_STD_COROUTINE
   BOOST_ASIO_DISABLE_BOOST_COROUTINE)
 

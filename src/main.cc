@@ -37,18 +37,15 @@ void announce(const server::Ready& ready, cli::Announce how) {
   std::fflush(stdout);
 }
 
-int serve(const cli::UpOptions& options) {
-  auto done = server::serve({.config = options.config,
-                             .version = GANTRY_VERSION,
-                             .commit = GANTRY_COMMIT,
-                             .build = GANTRY_BUILD,
-                             .announce = [&](const server::Ready& ready) { announce(ready, options.announce); }});
-  if (done) return 0;
-  const Error& error = done.error();
-  std::fprintf(stderr, "error: %s\n", error.reason().c_str());
-  if (!error.hint().empty()) std::fprintf(stderr, "hint: %s\n", error.hint().c_str());
-  if (error.id() != ErrorId::none) std::fprintf(stderr, "id: %s\n", std::string(to_string(error.id())).c_str());
-  return exit_code(error.code());
+Result<int> serve(const cli::UpOptions& options) {
+  const bool has_terminal_or_service = options.started_by == cli::StartedBy::person;
+  GANTRY_TRY_VOID(server::serve({.config = options.config,
+                                 .version = GANTRY_VERSION,
+                                 .commit = GANTRY_COMMIT,
+                                 .build = GANTRY_BUILD,
+                                 .stderr_log = has_terminal_or_service ? server::StderrLog::on : server::StderrLog::off,
+                                 .announce = [&](const server::Ready& ready) { announce(ready, options.announce); }}));
+  return 0;
 }
 
 }  // namespace
@@ -58,7 +55,10 @@ int main(int argc, char** argv) {
   SystemClock clock;
   SystemRandom random;
   cli::Environment environment = cli::process_environment(clock, random);
-  environment.build = {.version = GANTRY_VERSION, .commit = GANTRY_COMMIT, .build = GANTRY_BUILD};
+  environment.build = {.version = GANTRY_VERSION,
+                       .commit = GANTRY_COMMIT,
+                       .build = GANTRY_BUILD,
+                       .journal_format = server::journal_format()};
   environment.run_server = serve;
   return cli::run(argc, argv, environment);
 }

@@ -3,8 +3,8 @@
 //   sandbox_bench [--dir DIR] [--starts N] [--idle N] [--dials N]
 //
 // Starts sandboxes one after the other and many at once; keeps `--idle` of them and reads what they take; connects into
-// one and, beside it, to a listener on the host's loopback. Prints a table. Run it on a machine at rest, in the release
-// preset, as root and as an ordinary user.
+// one and, beside it, to a listener on the host's loopback. Prints a table and then one line of JSON. Run it on a
+// machine at rest, in the release preset, as root and as an ordinary user.
 #include <arpa/inet.h>
 #include <fcntl.h>
 #include <netinet/in.h>
@@ -106,6 +106,10 @@ class Bench {
     measure_starts();
     measure_idle();
     measure_dials();
+    std::string line;
+    for (const auto& [name, value] : figures_)
+      line += fmt::format("{}\"{}\":{:.1f}", line.empty() ? "" : ",", name, value);
+    std::printf("{%s}\n", line.c_str());
   }
 
  private:
@@ -140,8 +144,8 @@ class Bench {
       begin(box->stop(std::chrono::seconds(1))).get();
       stops.push_back(clock_.steady() - before);
     }
-    print("start to the end of execve", quantiles(samples));
-    print("stop of an idle program", quantiles(stops));
+    print("start to the end of execve", "start", quantiles(samples));
+    print("stop of an idle program", "stop", quantiles(stops));
   }
 
   void measure_idle() {
@@ -166,6 +170,11 @@ class Bench {
                 static_cast<double>(group) / 1024 / static_cast<double>(boxes.size()));
     std::printf("%-36s %10.0f KiB\n", "  of it the shim (PSS)",
                 static_cast<double>(shim) / static_cast<double>(boxes.size()));
+    const auto count = static_cast<double>(boxes.size());
+    figures_.emplace_back("many_at_once", count);
+    figures_.emplace_back("many_at_once_each_us", to_us(took) / count);
+    figures_.emplace_back("idle_memory_kib", static_cast<double>(group) / 1024 / count);
+    figures_.emplace_back("idle_shim_pss_kib", static_cast<double>(shim) / count);
     std::vector<std::future<ExitInfo>> stops;
     for (auto& box : boxes) stops.push_back(begin(box->stop(Duration{})));
     for (auto& stop : stops) stop.get();
@@ -198,7 +207,7 @@ class Bench {
     auto box = start({"/usr/bin/python3", "-c", server});
     while (!begin(box->dial(8000)).get()) std::this_thread::yield();
     auto samples = begin(dial_many(box)).get();
-    if (!samples.empty()) print("dial into a sandbox", quantiles(samples));
+    if (!samples.empty()) print("dial into a sandbox", "dial", quantiles(samples));
     begin(box->stop(Duration{})).get();
 
     HostListener listener;
@@ -208,15 +217,18 @@ class Bench {
       os::Fd socket = listener.connect();
       samples.push_back(clock_.steady() - before);
     }
-    print("connect over the host's loopback", quantiles(samples));
+    print("connect over the host's loopback", "loopback", quantiles(samples));
   }
 
-  static void print(const char* what, Quantiles figures) {
+  void print(const char* what, std::string_view name, Quantiles figures) {
+    figures_.emplace_back(fmt::format("{}_p50_us", name), figures.p50);
+    figures_.emplace_back(fmt::format("{}_p99_us", name), figures.p99);
     std::printf("%-36s %10.1f us p50 %10.1f us p99\n", what, figures.p50, figures.p99);
     std::fflush(stdout);
   }
 
   Settings settings_;
+  std::vector<std::pair<std::string, double>> figures_;  // for the line of JSON
   SystemClock clock_;
   SystemRandom random_;
   IoThreads threads_{1};

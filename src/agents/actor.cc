@@ -93,20 +93,18 @@ void Actor::start(std::vector<FoundSandbox> found) {
   static_cast<void>(world_.loops.spawn(executor_, run(shared_from_this())));
 }
 
-uint64_t Actor::order(AgentRecord record, Order order) {
-  uint64_t number = 0;
-  {
-    std::lock_guard lock(mailbox_mutex_);
-    number = ++orders_taken_;
-    mailbox_.push_back([record = std::move(record), order](Actor& actor, Moment moment) mutable {
-      actor.take_over(std::move(record));
-      if (order == Order::hurry) actor.supervisor_.hurry(moment);
-      if (order == Order::restart) actor.supervisor_.restart(moment);
-      ++actor.orders_done_;
-    });
-  }
-  mail_.notify();
-  return number;
+Result<uint64_t> Actor::order(AgentRecord record, Order order) {
+  std::lock_guard lock(orders_mutex_);
+  if (mailbox_.size() >= most_orders) return fail(Code::exhausted, "{} orders wait for this agent", most_orders);
+  auto taken = mailbox_.try_send([record = std::move(record), order](Actor& actor, Moment moment) mutable {
+    actor.take_over(std::move(record));
+    if (order == Order::hurry) actor.supervisor_.hurry(moment);
+    if (order == Order::restart) actor.supervisor_.restart(moment);
+    ++actor.orders_done_;
+  });
+  // Closed: the agent is gone or the daemon stops, and who waits for the order is told so.
+  static_cast<void>(taken);
+  return ++orders_taken_;
 }
 
 void Actor::end(AtStop at_stop) {
@@ -120,11 +118,9 @@ void Actor::end(AtStop at_stop) {
 }
 
 void Actor::post(Event event) {
-  {
-    std::lock_guard lock(mailbox_mutex_);
-    mailbox_.push_back(std::move(event));
-  }
-  mail_.notify();
+  const auto sent = mailbox_.try_send(std::move(event));
+  // Full would mean more events than actions: a defect. Closed means that nobody is left to care.
+  GANTRY_CHECK(sent.has_value() || sent.error().code() == Code::cancelled);
 }
 
 void Actor::spawn(Task<void> task) {
@@ -136,16 +132,16 @@ void Actor::spawn(Task<void> task) {
 
 Task<void> Actor::run(Self self) {
   while (!self->is_over()) {
-    const Notifier::Ticket ticket = self->mail_.ticket();
     self->handle_events();
     for (const Action& action : self->supervisor_.take_actions()) self->execute(action);
     self->publish();
     if (self->is_over()) break;
     const SteadyTime latest = self->now().steady + nothing_due;
     const SteadyTime deadline = std::min(self->supervisor_.next_deadline().value_or(latest), latest);
-    const bool woken = co_await self->mail_.wait(ticket, deadline);
+    const bool woken = co_await self->mailbox_.wait(deadline);
     if (!woken) self->supervisor_.tick(self->now());
   }
+  self->mailbox_.close();
   self->publish();
 }
 
@@ -156,12 +152,7 @@ bool Actor::is_over() const {
 }
 
 void Actor::handle_events() {
-  std::deque<Event> events;
-  {
-    std::lock_guard lock(mailbox_mutex_);
-    events.swap(mailbox_);
-  }
-  for (Event& event : events) event(*this, now());
+  for (Event& event : mailbox_.take_all()) event(*this, now());
   if (record_.intent == Intent::remove && supervisor_.settled() && !removal_begun_ && !ending_.has_value()) {
     removal_begun_ = true;
     spawn(finish_removal(shared_from_this()));

@@ -5,7 +5,6 @@
 // holds more than one answer for each action under way plus the verbs that callers wait for.
 #pragma once
 
-#include <deque>
 #include <unordered_map>
 
 #include "agents/agents.h"
@@ -67,7 +66,8 @@ class Actor : public std::enable_shared_from_this<Actor> {
   /// Starts supervision; `found` is what an earlier life left.
   void start(std::vector<FoundSandbox> found);
   /// Takes over a newer record (older ones are ignored). What `Published::orders` reaches when done.
-  uint64_t order(AgentRecord record, Order order);
+  /// `exhausted` if too many wait already.
+  Result<uint64_t> order(AgentRecord record, Order order);
   /// Ends the programs but not the wish to run them, then itself.
   void end(AtStop at_stop);
 
@@ -92,6 +92,8 @@ class Actor : public std::enable_shared_from_this<Actor> {
   static Task<void> freeze_or_thaw(Self self, Action action);
   static Task<void> forget_instance(Self self, Action action);
   static Task<void> finish_removal(Self self);
+  static Task<Result<>> delete_from_store(Self self);
+  static Task<bool> sleep_unless_ending(Self self, Duration pause);
 
   Moment now() { return {world_.parts.clock.steady(), world_.parts.clock.now()}; }
   void post(Event event);
@@ -122,10 +124,13 @@ class Actor : public std::enable_shared_from_this<Actor> {
   bool removal_begun_ = false;
   bool gone_ = false;
 
-  std::mutex mailbox_mutex_;
-  std::deque<Event> mailbox_;
+  /// Far more than one answer for each action under way, which is what events but orders are.
+  static constexpr size_t most_events = 65'536;
+  /// Orders come from callers, so they are refused first.
+  static constexpr size_t most_orders = 4'096;
+  std::mutex orders_mutex_;  // keeps numbers and mailbox in one order
   uint64_t orders_taken_ = 0;
-  Notifier mail_;
+  Channel<Event> mailbox_{most_events};
 
   struct CpuReading {
     Duration cpu_time{};

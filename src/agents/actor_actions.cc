@@ -10,7 +10,7 @@ namespace {
 using telemetry::field;
 
 /// Between two tries to delete an agent from a store that cannot be written.
-constexpr Duration removal_retry = std::chrono::seconds(1);
+constexpr Backoff removal_retry{.policy = Backoff::Policy::fixed, .initial = std::chrono::seconds(1)};
 
 }  // namespace
 
@@ -156,17 +156,31 @@ Task<void> Actor::forget_instance(Self self, Action action) {
     self->log_.warn("instance files not deleted", field("instance", action.instance), field("error", removed->error()));
 }
 
+Task<Result<>> Actor::delete_from_store(Self self) {
+  co_return co_await self->world_.parts.database.write(
+      self->route_->scope(), [id = self->id_](store::Session& session) { return delete_agent(session, id); });
+}
+
+// The stop of the daemon ends it; the next start goes on with the removal.
+Task<bool> Actor::sleep_unless_ending(Self self, Duration pause) {
+  if (self->ending_.has_value()) co_return false;
+  co_await sleep_for(pause);
+  co_return true;
+}
+
 Task<void> Actor::finish_removal(Self self) {
   self->route_->set_intent(Availability::removed);
-  for (;;) {
-    auto deleted = co_await self->world_.parts.database.write(
-        self->route_->scope(), [id = self->id_](store::Session& session) { return delete_agent(session, id); });
-    if (deleted.has_value()) break;
-    self->log_.error("agent not deleted from the store", field("error", deleted.error()));
-    // The stop of the daemon ends it; the next start goes on with the removal.
-    if (self->ending_.has_value()) co_return;
-    co_await sleep_for(removal_retry);
-  }
+  RetryPlan plan{.backoff = removal_retry,
+                 .again =
+                     [self](const Error& error) {
+                       self->log_.error("agent not deleted from the store", field("error", error));
+                       return true;
+                     },
+                 .sleep = [self](Duration pause) { return sleep_unless_ending(self, pause); },
+                 .clock = self->world_.parts.clock,
+                 .random = self->world_.parts.random};
+  auto deleted = co_await retry(std::move(plan), [self] { return delete_from_store(self); });
+  if (!deleted.has_value()) co_return;
   auto removed = co_await self->world_.parts.blocking.run(
       [&] { return os::remove_tree(self->world_.places.workspaces(self->id_)); });
   if (removed.has_value() && !removed->has_value())

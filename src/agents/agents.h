@@ -55,7 +55,7 @@ struct Options {
   Duration startup_probe_max = std::chrono::seconds(1);
   uint32_t rollout_surge = 1;     ///< new instances of one agent beside those that they replace
   uint32_t crash_loop_after = 3;  ///< restarts in a row that are called a crash loop
-  uint32_t max_replicas = 256;    ///< of one agent
+  uint32_t max_replicas = core::max_replicas;
   uint32_t max_agents = 100'000;
   uint32_t revisions_kept = 10;  ///< of one agent; older ones and their files go
   size_t log_lines_at_once = 1000;

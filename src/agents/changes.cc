@@ -25,11 +25,16 @@ Order order_of(Verb verb) {
   return verb == Verb::start ? Order::hurry : Order::apply;
 }
 
+Error too_many_replicas(uint32_t wanted, uint32_t most) {
+  return Error(ErrorId::GR0506, fmt::format("{} replicas, at most {} are allowed", wanted, most))
+      .with_hint(fmt::format("ask for {} at most; a higher `concurrency` lets one instance take more requests", most));
+}
+
 }  // namespace
 
 Task<Result<>> Agents::State::check_spec(core::AgentSpec spec) {
   if (spec.replicas > options.max_replicas)
-    co_return fail(ErrorId::GR0506, "{} replicas, at most {} are allowed", spec.replicas, options.max_replicas);
+    co_return std::unexpected(too_many_replicas(spec.replicas, options.max_replicas));
   if (spec.workdir.empty()) co_return Result<>();
   auto found = co_await workdirs.find(spec.workdir);
   if (!found.has_value() || !found->has_value())
@@ -41,20 +46,21 @@ Task<Result<>> Agents::State::check_spec(core::AgentSpec spec) {
 Task<Result<Deployed>> Agents::deploy(Scope scope, core::AgentSpec spec) {
   State& state = *state_;
   auto checked = co_await state.check_spec(spec);
-  if (!checked.has_value()) co_return std::unexpected(std::move(checked).error().wrap("deploy '" + spec.name + "'"));
+  if (!checked.has_value()) co_return std::unexpected(std::move(checked).error().wrap("agent '" + spec.name + "'"));
   const NewIds ids{.agent = AgentId::make(state.parts.clock, state.parts.random),
                    .revision = RevisionId::make(state.parts.clock, state.parts.random),
                    .now = state.parts.clock.now()};
   const DeployLimits limits{.max_agents = state.options.max_agents, .revisions_kept = state.options.revisions_kept};
   auto deployed = co_await state.parts.database.write(
       scope, [&](store::Session& session) { return agents::deploy(session, spec, ids, limits); });
-  if (!deployed.has_value()) co_return std::unexpected(std::move(deployed).error().wrap("deploy '" + spec.name + "'"));
+  if (!deployed.has_value()) co_return std::unexpected(std::move(deployed).error().wrap("agent '" + spec.name + "'"));
   if (state.stopping) co_return fail(Code::unavailable, "the server is stopping");
   const Deployed::Outcome outcome = deployed->outcome;
   const std::shared_ptr<Actor> actor = state.actor_of(deployed->agent);
   // One that is created starts with its record.
   if (outcome == Deployed::Outcome::updated) {
-    auto taken = co_await state.await_settled(actor, actor->order(deployed->agent, Order::apply), {});
+    GANTRY_CO_TRY(const uint64_t number, actor->order(deployed->agent, Order::apply));
+    auto taken = co_await state.await_settled(actor, number, {});
     if (!taken.has_value()) co_return std::unexpected(std::move(taken).error());
     state.collect_soon();
   }
@@ -82,7 +88,7 @@ Task<Result<AgentView>> Agents::State::await_settled(std::shared_ptr<Actor> acto
 Task<Result<AgentView>> Agents::State::obey(AgentRecord record, Order order, VerbOptions wait) {
   if (stopping) co_return fail(Code::unavailable, "the server is stopping");
   const std::shared_ptr<Actor> actor = actor_of(record);
-  const uint64_t number = actor->order(std::move(record), order);
+  GANTRY_CO_TRY(const uint64_t number, actor->order(std::move(record), order));
   co_return co_await await_settled(actor, number, wait);
 }
 
@@ -94,7 +100,8 @@ Task<Result<AgentView>> Agents::apply(Scope scope, std::string name, Verb verb, 
     if (verb == Verb::resume || verb == Verb::pause) {
       GANTRY_TRY(const std::optional<AgentRecord> agent, find_agent(session, name));
       if (agent.has_value() && agent->intent == Intent::stop)
-        return fail(Code::conflict, "agent '{}' is stopped", name);
+        return std::unexpected(Error(Code::conflict, fmt::format("agent '{}' is stopped", name))
+                                   .with_hint(fmt::format("gantry start {}", name)));
     }
     return set_intent(session, name, intent_of(verb), now);
   });
@@ -107,7 +114,7 @@ Task<Result<AgentView>> Agents::apply(Scope scope, std::string name, Verb verb, 
 Task<Result<AgentView>> Agents::scale(Scope scope, std::string name, uint32_t replicas, VerbOptions options) {
   State& state = *state_;
   if (replicas > state.options.max_replicas)
-    co_return fail(ErrorId::GR0506, "{} replicas, at most {} are allowed", replicas, state.options.max_replicas);
+    co_return std::unexpected(too_many_replicas(replicas, state.options.max_replicas));
   const Time now = state.parts.clock.now();
   auto record = co_await state.parts.database.write(
       scope, [&](store::Session& session) { return set_replicas(session, name, replicas, now); });

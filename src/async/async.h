@@ -6,7 +6,9 @@
 //   suspend        park a coroutine; any thread resumes it (what journal and blocking pool build on)
 //   Notifier       wait for a condition with a deadline
 //   BlockingPool   the bounded pool for calls that block
+//   Channel<T>     a bounded queue from many threads to one coroutine (channel.h)
 //   Backoff        the delay before attempt n, pure
+//   retry          calls again after a Backoff, until a deadline or its owner stops (retry.h)
 //
 // The rules for coroutines are in docs/adr/0002-coroutine-subset-and-compiler.md: named functions,
 // parameters by value, no lock across a co_await, cancelled work returns Code::cancelled.
@@ -186,4 +188,6 @@ std::string_view to_string(Backoff::Policy policy);
 
 }  // namespace gantry
 
+#include "async/channel.h"
 #include "async/detail.h"
+#include "async/retry.h"

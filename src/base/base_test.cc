@@ -69,9 +69,26 @@ TEST(ErrorId, IsSpelledAsInTheTableAndHasItsCodeAndTitle) {
   EXPECT_EQ(to_string(ErrorId::GR0001), "GR0001");
   EXPECT_EQ(error_id_from_string("GR0001"), ErrorId::GR0001);
   EXPECT_EQ(error_id_from_string("GR9999"), ErrorId::none);
-  EXPECT_EQ(code_of(ErrorId::GR0001), Code::unavailable);
+  EXPECT_EQ(code_of(ErrorId::GR0001), Code::conflict);
   EXPECT_EQ(title(ErrorId::GR0001), "another server already uses this data directory");
-  EXPECT_EQ(Error(ErrorId::GR0001, "x").code(), Code::unavailable);
+  EXPECT_EQ(Error(ErrorId::GR0001, "x").code(), Code::conflict);
+}
+
+TEST(ErrorId, EachHasAHintOfItsOwnAndEveryErrorSaysWhatToDo) {
+  constexpr ErrorId all[] = {
+#define GANTRY_ERROR(id, code, title) ErrorId::id,
+#include "base/error_table.inc"
+#undef GANTRY_ERROR
+  };
+  for (ErrorId id : all) {
+    EXPECT_FALSE(hint_of(id).empty()) << to_string(id) << " has no line in src/base/hint_table.inc";
+    EXPECT_FALSE(hint_of(id).ends_with('.')) << to_string(id);
+    EXPECT_EQ(Error(id, "why").advice(), hint_of(id));
+  }
+  EXPECT_EQ(hint_of(ErrorId::none), "");
+  EXPECT_EQ(Error(ErrorId::GR0002, "why").with_hint("do this").advice(), "do this");
+  for (int code = 0; code <= static_cast<int>(Code::internal); ++code)
+    EXPECT_FALSE(Error(static_cast<Code>(code), "why").advice().empty()) << code;
 }
 
 TEST(Check, AbortsWithItsCondition) { EXPECT_DEATH(GANTRY_CHECK(1 + 1 == 3), "check failed: 1 \\+ 1 == 3"); }

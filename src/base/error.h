@@ -51,6 +51,9 @@ enum class ErrorId {
 std::string_view to_string(ErrorId id);
 /// The one-line title of an id from the table; empty for `none`. Static lifetime.
 std::string_view title(ErrorId id);
+/// What to do about an error of this id when who reports it knows nothing better: never empty, but for `none`. Static
+/// lifetime.
+std::string_view hint_of(ErrorId id);
 /// The code that the table gives to an id; `Code::internal` for `none`.
 Code code_of(ErrorId id);
 /// The id with that spelling, `none` if there is none.
@@ -67,8 +70,10 @@ class [[nodiscard]] Error {
   ErrorId id() const { return id_; }
   /// The reason with every noun that callers added, outermost first.
   const std::string& reason() const { return reason_; }
-  /// What the user can do next; empty if nothing useful is known.
+  /// What the user can do next, as who failed knows it; may be empty.
   const std::string& hint() const { return hint_; }
+  /// What to tell the user to do next: the hint, else that of the id, else of the code. Never empty.
+  std::string_view advice() const;
 
   /// The same error with `noun: ` in front of the reason.
   Error wrap(std::string_view noun) && {

@@ -74,10 +74,47 @@ std::string end_of_log(const std::filesystem::path& path, uint64_t from) {
   return out;
 }
 
+/// The longest file of stderr; before a start that finds more, it makes room.
+constexpr uint64_t stderr_limit = uint64_t{1} << 20;
+
+Result<os::Fd> open_stderr_file(const std::filesystem::path& path) {
+  std::error_code ignored;
+  if (std::filesystem::file_size(path, ignored) > stderr_limit && !ignored)
+    std::filesystem::rename(path, path.string() + ".1", ignored);
+  return os::open_file(path, O_WRONLY | O_CREAT | O_APPEND, 0600);
+}
+
+std::vector<std::string> environment_of_child() {
+  std::vector<std::string> variables;
+  // SAFETY: `environ` is a list of C strings that ends with a null pointer; nothing changes it here.
+  for (char** one = ::environ; *one != nullptr; ++one) variables.emplace_back(*one);
+  variables.push_back(fmt::format("{}=1", child_variable));
+  return variables;
+}
+
+/// The error that the child told instead of its ready line.
+std::optional<Error> failure_in(const json::Value& line) {
+  const json::Value* told = json::find(line, "error");
+  if (told == nullptr) return std::nullopt;
+  auto text = [&](std::string_view name) { return json::get_string_or(*told, name, "").value_or(""); };
+  const ErrorId id = error_id_from_string(text("id"));
+  Error error =
+      id == ErrorId::none ? Error(code_from_string(text("code")), text("message")) : Error(id, text("message"));
+  return std::move(error).with_hint(text("hint"));
+}
+
 }  // namespace
 
+std::string failure_line(const Error& error) {
+  json::Object told{{"code", to_string(error.code())},
+                    {"message", error.reason()},
+                    {"hint", error.hint()},
+                    {"id", to_string(error.id())}};
+  return json::serialize(json::Object{{"error", std::move(told)}}) + "\n";
+}
+
 Result<ServerChild> ServerChild::start(const Options& options) {
-  GANTRY_TRY(os::Fd log, os::open_file(options.log, O_WRONLY | O_CREAT | O_APPEND, 0600));
+  GANTRY_TRY(os::Fd log, open_stderr_file(options.log));
   const auto log_start = static_cast<uint64_t>(std::max<off_t>(0, ::lseek(log.get(), 0, SEEK_END)));
   GANTRY_TRY(os::Fd nothing, os::open_file("/dev/null", O_RDONLY));
   GANTRY_TRY(Pipe pipe, make_pipe());
@@ -89,6 +126,7 @@ Result<ServerChild> ServerChild::start(const Options& options) {
       os::spawn_process(
           {.program = options.program,
            .arguments = std::move(arguments),
+           .environment = environment_of_child(),
            .fds = {{nothing.get(), STDIN_FILENO}, {pipe.write_end.get(), STDOUT_FILENO}, {log.get(), STDERR_FILENO}},
            .session = os::Session::own}));
   ServerChild child(std::move(process));
@@ -103,6 +141,7 @@ Result<ServerChild> ServerChild::start(const Options& options) {
                                            end_of_log(options.log, log_start)))
             .with_hint("gantry doctor"));
   }
+  if (auto failure = failure_in(*ready)) return std::unexpected(std::move(*failure));
   child.ready_ = std::move(*ready);
   return child;
 }

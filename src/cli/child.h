@@ -11,8 +11,16 @@
 
 namespace gantry::cli {
 
+/// Set for a server that this folder starts: it answers on stdout with its ready line, or with why there will be none
+/// (`{"error": {"code", "message", "hint", "id"}}`).
+inline constexpr std::string_view child_variable = "GANTRY_STARTED_BY_COMMAND";
+
+/// The line in which such a server says why it did not start.
+std::string failure_line(const Error& error);
+
 /// `gantry up -o json` as a child in a session of its own (so that Ctrl-C does not reach it), its stderr
-/// appended to a file. Destroyed unreleased, it is killed and reaped.
+/// appended to a file, which gets little: what comes before its log is open, and last words. Destroyed unreleased, it
+/// is killed and reaped.
 class ServerChild {
  public:
   struct Options {
@@ -22,7 +30,8 @@ class ServerChild {
     Duration ready_timeout = std::chrono::seconds(30);
   };
 
-  /// Starts it and waits for its ready line. GR0807 with the end of the log if it ends or says nothing.
+  /// Starts it and waits for its ready line. The child's own error if it says why it did not start; GR0807 with the
+  /// end of the file if it ends without a word or says nothing.
   static Result<ServerChild> start(const Options& options);
 
   ServerChild(ServerChild&&) noexcept = default;

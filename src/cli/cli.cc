@@ -13,10 +13,26 @@ namespace gantry::cli {
 namespace {
 
 constexpr int wrong_usage = 2;
+constexpr int state_does_not_allow = 5;
+constexpr int rate_limited = 12;
+constexpr int answer_broke_off = 13;
 
+/// `unavailable` is 11, the server is not reachable, unless the server said so itself about something else.
 int exit_code_of(const Error& error) {
-  if (error.id() == ErrorId::GR0801 || error.id() == ErrorId::GR0802) return wrong_usage;
-  return exit_code(error.code());
+  switch (error.id()) {
+    case ErrorId::GR0801:
+    case ErrorId::GR0802:
+      return wrong_usage;
+    case ErrorId::GR0403:
+      return state_does_not_allow;
+    case ErrorId::GR0404:
+    case ErrorId::GR0809:
+      return answer_broke_off;
+    case ErrorId::GR0413:
+      return rate_limited;
+    default:
+      return exit_code(error.code());
+  }
 }
 
 /// The style of what is printed when there is no session (yet).
@@ -26,12 +42,16 @@ Style plain_style(const Environment& environment, Device device, const std::vect
   return Style(off ? Style::Color::off : Style::Color::on);
 }
 
-/// `error: what: why (GR0002)` and `hint: next command`.
+/// `error: what: why (GR0002)`, further lines of the reason, and `hint: next command`.
 int print_error(std::ostream& err, const Error& error, const Style& style) {
   std::string id = error.id() == ErrorId::none ? "" : fmt::format(" ({})", to_string(error.id()));
-  err << fmt::format("{} {}{}\n", style.paint(Tint::bad, "error:"), printable_text(error.reason()), id);
-  if (!error.hint().empty())
-    err << fmt::format("{} {}\n", style.paint(Tint::accent, "hint:"), printable_text(error.hint()));
+  const std::string reason = printable_text(error.reason());
+  const size_t first = std::min(reason.find('\n'), reason.size());
+  err << fmt::format("{} {}{}{}\n", style.paint(Tint::bad, "error:"), reason.substr(0, first), id,
+                     reason.substr(first));
+  // Who gave up knows what they want to do next.
+  if (error.code() != Code::cancelled || !error.hint().empty())
+    err << fmt::format("{} {}\n", style.paint(Tint::accent, "hint:"), printable_text(error.advice()));
   err << std::flush;
   return exit_code_of(error);
 }
@@ -53,7 +73,10 @@ Result<int> run_words(const std::vector<std::string>& words, Environment& enviro
   auto code = session.given().command().run(session);
   if (code) return code;
   // The reason of an error begins with what was being done.
-  return std::unexpected(std::move(code).error().wrap(session.given().command().name));
+  const std::string_view name = session.given().command().name;
+  Error error = std::move(code).error().wrap(name);
+  if (error.id() == ErrorId::GR0801) error = std::move(error).with_hint(fmt::format("gantry help {}", name));
+  return std::unexpected(std::move(error));
 }
 
 }  // namespace

@@ -20,7 +20,7 @@
 //   gantry::SystemRandom random;
 //   auto environment = gantry::cli::process_environment(clock, random);
 //   environment.build = {.version = "0.1.0", .commit = "68cf76f", .build = "release"};
-//   environment.run_server = [&](const gantry::cli::UpOptions& options) { return serve(options.config); };
+//   environment.run_server = [&](const gantry::cli::UpOptions& options) { return serve(options); };
 //   return gantry::cli::run(argc, argv, environment);
 #pragma once
 
@@ -41,7 +41,8 @@ namespace gantry::cli {
 struct BuildInfo {
   std::string version;
   std::string commit;
-  std::string build;  ///< `release`, `dev`, `asan` …
+  std::string build;            ///< `release`, `dev`, `asan` …
+  uint32_t journal_format = 0;  ///< of the files that it writes, and the newest that it reads
 };
 
 /// How the server announces that it is ready: one line on stdout.
@@ -50,12 +51,19 @@ enum class Announce {
   json,  ///< `{"url": …, "key_file": …, "pid": …}`
 };
 
+/// Who started this process as the server.
+enum class StartedBy {
+  person,   ///< a terminal or a service manager: the log goes to stderr, too
+  command,  ///< `up --detach` or the demo: why it could not start is told on stdout, the log goes to its file only
+};
+
 /// What `gantry up` hands to the server when this process becomes it.
 struct UpOptions {
   /// Every setting, from flags, environment and files: data directory, listen address, log level …
   config::Config config;
   /// What the one line on stdout looks like.
   Announce announce = Announce::text;
+  StartedBy started_by = StartedBy::person;
 };
 
 /// What a stream is connected to.
@@ -92,8 +100,8 @@ struct Environment {
   std::function<Interrupted(Duration)> pause;
   Signals signals = Signals::ours;
   std::filesystem::path working_directory;
-  /// Runs the server in this process until it is told to stop; returns the exit code.
-  std::function<int(const UpOptions&)> run_server;
+  /// Runs the server in this process until it is told to stop; returns the exit code, or why it could not start.
+  std::function<Result<int>(const UpOptions&)> run_server;
   BuildInfo build;
   /// This program, for `up --detach` and `demo`, which start it again.
   std::filesystem::path self;

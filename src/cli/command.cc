@@ -80,6 +80,8 @@ std::string_view exit_meaning(int code) {
       return "server not reachable";
     case 12:
       return "rate limited";
+    case 13:
+      return "the answer broke off";
     case 130:
       return "interrupted";
     default:

@@ -24,6 +24,7 @@ enum class Value {
   duration,
   size,
   cpu,
+  pair,  ///< `K=V`, the key not empty
   file,
   directory,
   agent,    ///< the name of a deployed agent

@@ -1,4 +1,6 @@
 // Every command against a server with canned answers: what it asks, what it prints, how it ends.
+#include "cli/command.h"
+
 #include <gtest/gtest.h>
 
 #include "cli/canned.h"
@@ -145,6 +147,16 @@ TEST_F(Commands, TablesAreAsTheGoldenFilesSay) {
            {"remove.txt", {"remove", "bot", "--yes"}},
            {"invoke.txt", {"invoke", "bot", "/ask", "-d", "{}", "-i"}},
            {"invoke.json", {"invoke", "bot", "/ask", "-d", "{}", "-o", "json"}},
+           {"list.json", {"list", "-o", "json"}},
+           {"inspect.json", {"inspect", "bot", "-o", "json"}},
+           {"health.json", {"health", "bot", "-o", "json"}},
+           {"stats.json", {"stats", "--all", "-o", "json"}},
+           {"status.json", {"status", "-o", "json"}},
+           {"requests-list.json", {"requests", "list", "-o", "json"}},
+           {"requests-show.json", {"requests", "show", "req_1", "-o", "json"}},
+           {"doctor-storage.json", {"doctor", "--storage", "-o", "json"}},
+           {"version.txt", {"version", "-o", "wide"}},
+           {"version.json", {"version", "-o", "json"}},
        }) {
     terminal.run(words);
     std::string printed =
@@ -154,6 +166,57 @@ TEST_F(Commands, TablesAreAsTheGoldenFilesSay) {
       printed.replace(at, api.url().size(), "http://SERVER");
     std::erase(printed, '\r');
     expect_golden("output/" + file, printed);
+  }
+}
+
+// What this machine is differs; the form, and what the server says, does not.
+TEST_F(Commands, DoctorAsJsonIsAsTheGoldenFileSays) {
+  answer_everything();
+  terminal.run({"doctor", "-o", "json"});
+  auto value = json::parse(terminal.out());
+  ASSERT_TRUE(value.has_value()) << terminal.out();
+  for (json::Value& row : value->as_object()["checks"].as_array()) {
+    const std::string name = text_at(row, "name");
+    if (name != "kernel" && name != "control groups" && name != "open files" && name != "data directory" &&
+        name != "server")
+      continue;
+    row.as_object()["status"] = "STATUS";
+    row.as_object()["detail"] = "DETAIL";
+    row.as_object()["hint"] = "HINT";
+  }
+  expect_golden("output/doctor.json", json::pretty(*value) + "\n");
+}
+
+TEST(Goldens, EveryErrorInThemSaysWhatToDo) {
+  size_t errors = 0;
+  const auto folder = std::filesystem::path(GANTRY_SOURCE_DIR) / "tests/golden/cli";
+  for (const auto& entry : std::filesystem::recursive_directory_iterator(folder)) {
+    if (!entry.is_regular_file()) continue;
+    std::stringstream lines(read_text(entry.path()));
+    std::string line;
+    bool open = false;
+    while (std::getline(lines, line)) {
+      if (line.starts_with("error: ")) {
+        EXPECT_FALSE(open) << entry.path() << ": an error without a hint";
+        open = true;
+        ++errors;
+      }
+      if (line.starts_with("hint: ")) open = false;
+    }
+    EXPECT_FALSE(open) << entry.path() << ": an error without a hint";
+  }
+  EXPECT_GE(errors, 1u);
+}
+
+TEST(Options, HaveAFlagWhereTheReferenceSaysSo) {
+  for (const config::Option& option : config::schema()) {
+    const std::string name = config::flag_name(option);
+    auto has = [&](const std::vector<Flag>& flags) {
+      return std::ranges::find(flags, name, &Flag::name) != flags.end();
+    };
+    const bool found =
+        has(global_flags()) || std::ranges::any_of(command_table(), [&](const Command& row) { return has(row.flags); });
+    EXPECT_EQ(found, option.on_command_line == config::OnCommandLine::flag) << name;
   }
 }
 
@@ -225,7 +288,7 @@ TEST_F(Commands, TheExitCodeFollowsTheProblemOfTheServer) {
 TEST_F(Commands, AnIdOfTheServerIsShownWithTheError) {
   api.on("GET /v1/status", {401, R"({"status":401,"code":"unauthenticated","message":"no key","id":"GR0901"})"});
   EXPECT_EQ(terminal.run({"status"}), 4);
-  EXPECT_EQ(terminal.err(), "error: status: no key (GR0901)\n");
+  EXPECT_EQ(terminal.err(), fmt::format("error: status: no key (GR0901)\nhint: {}\n", hint_of(ErrorId::GR0901)));
 }
 
 TEST_F(Commands, AServerThatCannotBeReachedNamesTheAddressAndTheNextCommand) {
@@ -299,7 +362,7 @@ TEST_F(Commands, AQuestionIsNotAskedWhereNobodyCanAnswer) {
   for (const auto& words :
        std::vector<std::vector<std::string>>{{"remove", "bot"}, {"remove", "--all"}, {"stop", "--all"}}) {
     EXPECT_EQ(terminal.run(words), 2);
-    EXPECT_TRUE(terminal.err().contains("standard input is no terminal (GR0802)")) << terminal.err();
+    EXPECT_TRUE(terminal.err().contains("standard input is no terminal, so nobody can be asked: ")) << terminal.err();
     EXPECT_TRUE(terminal.err().ends_with("hint: the same command with --yes does not ask\n")) << terminal.err();
   }
   for (const auto& line : api.lines()) EXPECT_TRUE(line.starts_with("GET ")) << line;
@@ -317,6 +380,47 @@ TEST_F(Commands, AllAsksAndDoesWhatWasAnswered) {
   terminal.in.str("yes\n");
   EXPECT_EQ(terminal.run({"stop", "--all"}), 0);
   EXPECT_EQ(terminal.out(), "bot stopped\nnotes stopped\n");
+}
+
+TEST_F(Commands, TheQuestionAboutASingleAgentIsInTheSingular) {
+  api.on("GET /v1/agents", {200, R"({"data":[)" + canned::ready_agent + R"(],"next":null})"});
+  EXPECT_EQ(terminal.run({"stop", "--all"}), 2);
+  EXPECT_TRUE(
+      terminal.err().starts_with("error: stop: standard input is no terminal, so nobody can be asked: Stop notes, "
+                                 "the only agent? (GR0802)\n"))
+      << terminal.err();
+}
+
+TEST_F(Commands, WhatIsNotThereIsNotAskedAbout) {
+  answer_everything();
+  EXPECT_EQ(terminal.run({"remove", "nots"}), 3);
+  EXPECT_TRUE(terminal.err().ends_with("hint: did you mean `notes`?\n")) << terminal.err();
+}
+
+TEST_F(Commands, ResumeSaysWhenNothingWasPaused) {
+  answer_everything();
+  EXPECT_EQ(terminal.run({"resume", "bot"}), 0);
+  EXPECT_EQ(terminal.out(), "");
+  EXPECT_EQ(terminal.err(), "bot is degraded, not paused: nothing to resume\n");
+}
+
+TEST_F(Commands, RequestsOfNobodyAreNotFound) {
+  api.on("GET /v1/requests", {200, R"({"data":[],"next":null})"});
+  api.on("GET /v1/agents", {200, canned::agents});
+  api.on("GET /v1/agents/notes", {200, canned::ready_agent});
+  EXPECT_EQ(terminal.run({"requests", "list", "--agent", "notse"}), 3);
+  EXPECT_TRUE(terminal.err().ends_with("hint: did you mean `notes`?\n")) << terminal.err();
+  EXPECT_EQ(terminal.run({"requests", "list", "--agent", "notes"}), 0);
+  EXPECT_EQ(terminal.run({"requests", "list", "--limit", "0"}), 2);
+  EXPECT_TRUE(terminal.err().contains("--limit: 0 would show nothing")) << terminal.err();
+}
+
+TEST_F(Commands, InspectSaysTheWayOutOfAFullWorkspace) {
+  api.on("GET /v1/agents/bot", {200, R"({"name":"bot","status":"crash_loop","reason":"workspace above 8Mi"})"});
+  EXPECT_EQ(terminal.run({"inspect", "bot"}), 0);
+  EXPECT_TRUE(terminal.err().starts_with("hint: raise resources.workspace and deploy again")) << terminal.err();
+  EXPECT_EQ(terminal.run({"inspect", "bot", "-o", "json"}), 0);
+  EXPECT_EQ(terminal.err(), "");
 }
 
 TEST_F(Commands, AVerbNeedsNamesOrAllAndNotBoth) {

@@ -123,6 +123,13 @@ TEST_F(Deploy, FlagsBecomeASpecWithTheDigestOfTheUpload) {
   expect_golden("deploy/flags.txt", said());
 }
 
+TEST_F(Deploy, TheResultAsJsonIsAsTheGoldenFileSays) {
+  accept("bot");
+  EXPECT_EQ(terminal.run({"deploy", "--name", "bot", "--command", "x", "--workdir", "bot", "-o", "json"}), 0)
+      << terminal.err();
+  expect_golden("deploy/result.json", said());
+}
+
 TEST_F(Deploy, AnUploadThatTheServerHasIsNotSentAgain) {
   accept("bot");
   api.on("HEAD /v1/workdirs/" + digest(), {200, ""});
@@ -274,11 +281,43 @@ TEST_F(Deploy, AServerThatGotOtherBytesIsNotTrusted) {
   EXPECT_TRUE(terminal.err().contains("GR0803")) << terminal.err();
 }
 
-TEST_F(Deploy, AWorkdirThatIsNotThereNamesAgentAndPath) {
-  EXPECT_EQ(terminal.run({"deploy", "--name", "bot", "--command", "x", "--workdir", "botty"}), 7);
-  EXPECT_TRUE(terminal.err().starts_with(
-      fmt::format("error: deploy: bot: {}: no such directory (GR0805)", (root / "botty").string())))
-      << terminal.err();
+TEST_F(Deploy, AWorkdirThatIsNotThereIsAMistakeOfItsFieldBeforeAnythingIsSent) {
+  EXPECT_EQ(terminal.run({"deploy", "--name", "bot", "--command", "x", "--workdir", "./botty"}), 7);
+  EXPECT_TRUE(terminal.err().contains("error[GS0308]: `--workdir`: ./botty does not exist\n")) << terminal.err();
+  EXPECT_TRUE(terminal.err().contains((root / "botty\n").string())) << terminal.err();
+  write("agents.yaml",
+        "apiVersion: gantry/v1\nkind: Agent\nmetadata: { name: bot }\nspec:\n  command: x\n  workdir: ./bot/app.py\n"
+        "  replicas: 500\n");
+  for (const auto& words :
+       std::vector<std::vector<std::string>>{{"deploy", "--config", "agents.yaml"}, {"validate", "agents.yaml"}}) {
+    EXPECT_EQ(terminal.run(words), 7);
+    EXPECT_TRUE(terminal.err().contains("`workdir`: ./bot/app.py is no directory\n --> agents.yaml:6:12\n"))
+        << terminal.err();
+    EXPECT_TRUE(terminal.err().contains("`replicas` must be between 0 and 256, not 500")) << terminal.err();
+  }
+  EXPECT_TRUE(api.lines().empty());
+}
+
+TEST_F(Deploy, ADigestIsTakenForAWorkdirThatTheServerHas) {
+  api.on("PUT /v1/agents/bot", {200, deployed("bot", "unchanged", agent_json("bot", "running", 1))});
+  write("agents.yaml",
+        fmt::format(
+            "apiVersion: gantry/v1\nkind: Agent\nmetadata: {{ name: bot }}\nspec: {{ command: x, workdir: '{}' }}\n",
+            digest()));
+  EXPECT_EQ(terminal.run({"deploy", "--config", "agents.yaml", "--no-wait"}), 0) << terminal.err();
+  EXPECT_EQ(api.lines(), std::vector<std::string>{"PUT /v1/agents/bot"});
+}
+
+TEST_F(Deploy, EveryMistakeOfTheFlagsIsToldAtOnce) {
+  EXPECT_EQ(terminal.run({"deploy", "--name", "bot", "--command", "x", "--memory", "lots", "--cpu", "x", "--env", "A",
+                          "--replicas", "x", "--prot", "1"}),
+            2);
+  expect_golden("deploy/mistaken-flags.txt", said());
+  EXPECT_EQ(terminal.run({"deploy", "--command", "'x", "--port", "70000"}), 2);
+  for (const char* part : {"error: deploy: 3 mistakes (GR0801)\n", "\n  --name is missing\n",
+                           "\n  --command: ", "\n  --port: 70000 is above 65535\n"})
+    EXPECT_TRUE(terminal.err().contains(part)) << part << terminal.err();
+  EXPECT_TRUE(api.lines().empty());
 }
 
 }  // namespace

@@ -21,7 +21,7 @@ Result<std::string> WorkdirUploader::upload(const std::filesystem::path& directo
   std::filesystem::path key = std::filesystem::weakly_canonical(directory, ignored);
   if (auto found = done_.find(key); found != done_.end()) return found->second;
   std::string shown = directory.lexically_normal().string();
-  PackOptions options{.directory = directory};
+  PackOptions options{.directory = directory.lexically_normal()};
   options.progress = [&](uint64_t files, Bytes bytes) {
     // One line for every thousand files is enough to see that it moves.
     if (files % 1000 == 0) on_step_(fmt::format("packing {}: {} files, {}", shown, files, format_bytes_short(bytes)));
@@ -65,13 +65,17 @@ Result<> WorkdirUploader::send(PackedWorkdir packed, const std::string& shown) {
 }
 
 Result<json::Value> deploy_agent(ApiClient& api, WorkdirUploader& uploader, PlannedAgent agent) {
-  if (!agent.spec.workdir.empty()) {
+  if (!agent.spec.workdir.empty() && !agent.spec.workdir.starts_with("sha256:")) {
     auto digest = uploader.upload(agent.base / agent.spec.workdir);
     if (!digest) return std::unexpected(std::move(digest).error().wrap(agent.spec.name));
     agent.spec.workdir = *digest;
   }
   auto answer = api.put(agent_path(agent.spec.name), core::resource_json(agent.spec));
-  if (!answer) return std::unexpected(std::move(answer).error().wrap(agent.spec.name));
+  if (!answer) {
+    // The server names the agent where it knows it; twice would be once too often.
+    const bool is_named = answer.error().reason().contains("'" + agent.spec.name + "'");
+    return std::unexpected(is_named ? std::move(answer).error() : std::move(answer).error().wrap(agent.spec.name));
+  }
   return answer;
 }
 

@@ -20,11 +20,18 @@ struct Asked {
   std::string body;
 };
 
+/// How an answer ends.
+enum class Ending {
+  whole,
+  broken,  ///< the connection breaks behind the body, before the end that was announced
+};
+
 /// What is answered.
 struct Canned {
   int status = 200;
   std::string body = "{}";
   std::vector<std::pair<std::string, std::string>> headers = {{"Content-Type", "application/json"}};
+  Ending ending = Ending::whole;
 };
 
 /// Listens on a port of the kernel's choice as long as it lives.
@@ -67,6 +74,13 @@ class FakeApi final : public net::Handler {
     Canned answer = take(std::move(one), what);
     std::vector<net::Header> headers;
     for (const auto& [name, value] : answer.headers) headers.push_back({name, value});
+    if (answer.ending == Ending::broken) {
+      (void)exchange.start(answer.status, headers, net::Framing::length(answer.body.size() + 1));
+      (void)co_await exchange.send_body(answer.body);
+      (void)co_await exchange.flush();
+      exchange.abort();
+      co_return;
+    }
     (void)co_await exchange.respond(answer.status, headers, answer.body);
   }
 

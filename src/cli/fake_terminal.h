@@ -22,7 +22,7 @@ class FakeTerminal {
     environment.signals = Signals::callers;
     environment.working_directory = "/nowhere";
     environment.self = "/usr/bin/gantry";
-    environment.build = {"1.2.3", "abcdef0", "test"};
+    environment.build = {"1.2.3", "abcdef0", "test", 2};
     environment.variable = [this](std::string_view name) -> std::optional<std::string> {
       auto found = variables.find(name);
       return found == variables.end() ? std::nullopt : std::optional<std::string>(found->second);
@@ -31,7 +31,7 @@ class FakeTerminal {
       clock.advance(duration);
       return on_pause ? on_pause() : Interrupted::no;
     };
-    environment.run_server = [](const UpOptions&) { return 0; };
+    environment.run_server = [](const UpOptions&) -> Result<int> { return 0; };
   }
 
   int run(const std::vector<std::string>& words) {

@@ -38,6 +38,11 @@ Result<> check_value(std::string_view what, Value kind, const std::vector<std::s
       return checked(what, parse_bytes(text), hint);
     case Value::cpu:
       return checked(what, parse_cpu(text), hint);
+    case Value::pair: {
+      const size_t equals = text.find('=');
+      if (equals != std::string::npos && equals > 0) return {};
+      return std::unexpected(usage(fmt::format("{}: '{}' is not of the form K=V", what, text), hint));
+    }
     case Value::choice: {
       if (std::ranges::find(choices, text) != choices.end()) return {};
       std::string near = did_you_mean(text, choices);
@@ -164,9 +169,10 @@ class InvocationParser {
     }
     // CLI11 reports the mark between flags and arguments as well.
     for (const auto& extra : app.remaining())
-      if (extra != "--") return std::unexpected(unknown_flag(extra));
-    for (auto [flag, option] : options) GANTRY_TRY_VOID(take_flag(*flag, *option));
-    GANTRY_TRY_VOID(take_arguments(positionals));
+      if (extra != "--") has_unknown_flag_ = true, mistakes_.push_back(unknown_flag(extra));
+    for (auto [flag, option] : options) take_flag(*flag, *option);
+    take_arguments(positionals);
+    if (!mistakes_.empty()) return std::unexpected(all_of(std::move(mistakes_), hint()));
     return std::move(result_);
   }
 
@@ -180,32 +186,36 @@ class InvocationParser {
     return option;
   }
 
-  Result<> take_flag(const Flag& flag, const CLI::Option& option) {
-    if (option.count() == 0) return {};
-    auto& values = result_.flags_[std::string(flag.name)];
-    if (flag.value == Value::none) return {};
-    for (const auto& text : option.results()) {
-      GANTRY_TRY_VOID(check_value(flag.name, flag.value, flag.choices, text, hint()));
-      values.push_back(text);
-    }
-    return {};
+  void check(std::string_view what, Value kind, const std::vector<std::string_view>& choices, const std::string& text) {
+    auto good = check_value(what, kind, choices, text, hint());
+    if (!good) mistakes_.push_back(std::move(good).error());
   }
 
-  Result<> take_arguments(const std::vector<std::string>& given) {
+  void take_flag(const Flag& flag, const CLI::Option& option) {
+    if (option.count() == 0) return;
+    auto& values = result_.flags_[std::string(flag.name)];
+    if (flag.value == Value::none) return;
+    for (const auto& text : option.results()) {
+      check(flag.name, flag.value, flag.choices, text);
+      values.push_back(text);
+    }
+  }
+
+  void take_arguments(const std::vector<std::string>& given) {
     size_t next = 0;
     for (const auto& argument : result_.command().arguments) {
       auto& values = result_.arguments_[std::string(argument.name)];
       size_t take = argument.repeat == Repeat::many ? given.size() : std::min(next + 1, given.size());
       for (; next < take; ++next) {
-        GANTRY_TRY_VOID(check_value(argument.name, argument.value, argument.choices, given[next], hint()));
+        check(argument.name, argument.value, argument.choices, given[next]);
         values.push_back(given[next]);
       }
       if (values.empty() && argument.presence == Presence::required)
-        return std::unexpected(usage(fmt::format("{} is missing: {}", argument.name, argument.about), hint()));
+        mistakes_.push_back(usage(fmt::format("{} is missing: {}", argument.name, argument.about), hint()));
     }
-    if (next < given.size())
-      return std::unexpected(usage(fmt::format("unexpected argument '{}'", given[next]), hint()));
-    return {};
+    // Behind a flag that is not known it may be the value of that.
+    for (; !has_unknown_flag_ && next < given.size(); ++next)
+      mistakes_.push_back(usage(fmt::format("unexpected argument '{}'", given[next]), hint()));
   }
 
   Error unknown_flag(std::string_view word) const {
@@ -218,6 +228,8 @@ class InvocationParser {
   std::string hint() const { return help_hint(result_.command()); }
 
   Invocation result_;
+  std::vector<Error> mistakes_;
+  bool has_unknown_flag_ = false;
 };
 
 Result<Request> parse_command_line(const std::vector<std::string>& words) {
@@ -237,6 +249,18 @@ Result<Request> parse_command_line(const std::vector<std::string>& words) {
   }
   GANTRY_TRY(auto invocation, InvocationParser(*command).parse(lookup.rest()));
   return Request{Request::Kind::run, std::move(invocation)};
+}
+
+Error all_of(std::vector<Error> mistakes, std::string_view hint) {
+  GANTRY_CHECK(!mistakes.empty());
+  if (mistakes.size() == 1) return std::move(mistakes.front()).with_hint(hint);
+  std::string reason = fmt::format("{} mistakes", mistakes.size());
+  for (const Error& mistake : mistakes) {
+    reason += fmt::format("\n  {}", mistake.reason());
+    // What is meant instead belongs to its mistake; the help of the command is told once.
+    if (!mistake.hint().empty() && mistake.hint() != hint) reason += fmt::format(" ({})", mistake.hint());
+  }
+  return usage(std::move(reason), std::string(hint));
 }
 
 std::string did_you_mean(std::string_view word, const std::vector<std::string_view>& candidates) {

@@ -66,9 +66,12 @@ struct Request {
   std::optional<Invocation> invocation;
 };
 
-/// Parses the words after the program's name. Mistakes are GR0801 with a "did you mean" where one
+/// Parses the words after the program's name. Mistakes, all of them, are GR0801 with a "did you mean" where one
 /// is near.
 Result<Request> parse_command_line(const std::vector<std::string>& words);
+
+/// One error for all mistakes of a command line (GR0801), each on a line of its own: told in one pass.
+Error all_of(std::vector<Error> mistakes, std::string_view hint);
 
 /// `did you mean `x`?` for the hint, or nothing.
 std::string did_you_mean(std::string_view word, const std::vector<std::string_view>& candidates);

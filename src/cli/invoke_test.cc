@@ -127,6 +127,46 @@ TEST_F(Invoke, ARefusalByGantryIsNoAnswerOfTheAgent) {
   }
 }
 
+TEST_F(Invoke, AnAnswerThatBreaksOffTellsWhatBecameOfTheRequest) {
+  struct Case {
+    Canned request;
+    std::string told;
+    std::string hint;
+  };
+  for (const auto& [request, told, hint] : std::vector<Case>{
+           {{200, R"({"status":"processing"})"}, "request req_7 is kept and tried again", "gantry requests show req_7"},
+           {{200, R"({"status":"pending"})"}, "request req_7 is kept and tried again", "gantry requests show req_7"},
+           {{200, R"({"status":"failed"})"}, "request req_7 is a dead letter now", "gantry requests show req_7"},
+           {{200, R"({"status":"completed"})"},
+            "request req_7 is completed and its answer recorded",
+            "gantry requests show req_7"},
+           {FakeApi::problem(404, "not_found", "no such request"), "request req_7 is not of a kind that is kept",
+            "gantry logs bot --tail 50"}}) {
+    FakeApi breaking;
+    breaking.on("GET /agent/bot/",
+                {200, "half of i", {{"Content-Type", "text/plain"}, {"Gantry-Request-Id", "req_7"}}, Ending::broken});
+    breaking.on("GET /v1/requests/req_7", request);
+    terminal.variables["GANTRY_URL"] = breaking.url();
+    EXPECT_EQ(terminal.run({"invoke", "bot"}), 13) << terminal.err();
+    EXPECT_EQ(terminal.out(), "half of i");
+    EXPECT_TRUE(terminal.err().ends_with(
+        fmt::format("error: invoke: the answer broke off; {} (GR0809)\nhint: {}\n", told, hint)))
+        << terminal.err();
+  }
+}
+
+TEST_F(Invoke, NoReadyInstanceIsAStateAndNotAnUnreachableServer) {
+  Canned refusal = FakeApi::problem(503, "unavailable", "agent 'bot' is crash_loop: exit 1", "use the header Prefer");
+  refusal.body.insert(refusal.body.size() - 1, R"(,"id":"GR0403")");
+  api.on("GET /agent/bot/", refusal);
+  EXPECT_EQ(terminal.run({"invoke", "bot"}), 5);
+  EXPECT_EQ(terminal.err(),
+            "error: invoke: agent 'bot' is crash_loop: exit 1 (GR0403)\n"
+            "hint: gantry inspect bot; or wait for an instance with --wait 30s\n");
+  EXPECT_EQ(terminal.run({"invoke", "bot", "--wait", "1s"}), 5);
+  EXPECT_TRUE(terminal.err().ends_with("hint: gantry inspect bot; gantry logs bot --tail 50\n")) << terminal.err();
+}
+
 TEST_F(Invoke, AHeaderThatWouldBreakTheMessageIsRefused) {
   for (const char* header : {"no colon", "bad name: x", "A: b\r\nC: d"}) {
     EXPECT_EQ(terminal.run({"invoke", "bot", "-H", header}), 2) << header;

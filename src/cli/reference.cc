@@ -282,7 +282,8 @@ std::string reference_markdown() {
   for (const auto& flag : global_flags()) flags.push_back(&flag);
   out += markdown_flags(flags);
   out += "\n## Exit codes\n\n| code | meaning |\n|---|---|\n";
-  for (int code : {0, 1, 2, 3, 4, 5, 6, 7, 11, 12, 130}) out += fmt::format("| {} | {} |\n", code, exit_meaning(code));
+  for (int code : {0, 1, 2, 3, 4, 5, 6, 7, 11, 12, 13, 130})
+    out += fmt::format("| {} | {} |\n", code, exit_meaning(code));
   out += "\n## Environment\n\n| variable | meaning |\n|---|---|\n";
   for (const auto& variable : variables) out += fmt::format("| `{}` | {} |\n", variable.name, variable.about);
   for (auto group : groups()) {
@@ -306,7 +307,7 @@ std::string reference_man(std::string_view version) {
   for (const auto& flag : global_flags()) flags.push_back(&flag);
   out += ".SH OPTIONS OF EVERY COMMAND\n" + man_flags(flags);
   out += ".SH EXIT STATUS\n";
-  for (int code : {0, 1, 2, 3, 4, 5, 6, 7, 11, 12, 130})
+  for (int code : {0, 1, 2, 3, 4, 5, 6, 7, 11, 12, 13, 130})
     out += fmt::format(".TP\n\\fB{}\\fR\n{}\n", code, roff(exit_meaning(code)));
   out += ".SH ENVIRONMENT\n";
   for (const auto& variable : variables)

@@ -66,6 +66,54 @@ TEST_F(Files, AChildThatEndsTellsTheEndOfItsLog) {
   EXPECT_EQ(child.error().reason(), "the server did not become ready: it ended\n  error: the port is taken");
 }
 
+TEST_F(Files, AChildThatSaysWhyItDidNotStartIsTakenAtItsWord) {
+  const Error why = Error(ErrorId::GR0001, "pid 7 uses /data").with_hint("gantry down");
+  std::ofstream(root / "why") << failure_line(why);
+  terminal.environment.self = script("echo \"${GANTRY_STARTED_BY_COMMAND}\" >&2\ncat \"${0%/*}/why\"\nexit 5\n");
+  EXPECT_EQ(terminal.run({"up", "--detach", "--data", (root / "data").string()}), 5);
+  EXPECT_EQ(terminal.err(), "error: up: pid 7 uses /data (GR0001)\nhint: gantry down\n");
+  EXPECT_EQ(read_text(root / "data" / "server.log"), "1\n");
+}
+
+TEST_F(Files, TheFileOfItsStderrMakesRoomForANewOne) {
+  std::ofstream(root / "log") << std::string((size_t{1} << 20) + 1, 'x');
+  auto child = ServerChild::start({.program = script("echo '{}'\nexec sleep 100\n"), .log = root / "log"});
+  ASSERT_TRUE(child.has_value());
+  EXPECT_EQ(fs::file_size(root / "log"), 0u);
+  EXPECT_GT(fs::file_size(root / "log.1"), size_t{1} << 20);
+}
+
+TEST_F(Files, AServerThatDoesNotStartTellsItsStarterOnStdout) {
+  terminal.environment.run_server = [](const UpOptions& options) -> Result<int> {
+    EXPECT_EQ(options.started_by, StartedBy::command);
+    return fail(ErrorId::GR0601, "127.0.0.1:1 is taken");
+  };
+  terminal.variables["GANTRY_STARTED_BY_COMMAND"] = "1";
+  EXPECT_EQ(terminal.run({"up"}), 5);
+  auto line = json::parse(terminal.out());
+  ASSERT_TRUE(line.has_value()) << terminal.out();
+  EXPECT_EQ(json::get_string(*line, "error.id"), "GR0601");
+  terminal.variables.clear();
+  terminal.environment.run_server = [](const UpOptions&) -> Result<int> { return fail(ErrorId::GR0601, "taken"); };
+  terminal.variables["HOME"] = root.string();
+  EXPECT_EQ(terminal.run({"up"}), 5);
+  EXPECT_EQ(terminal.out(), "");
+  EXPECT_TRUE(terminal.err().starts_with("error: up: taken (GR0601)\nhint: ")) << terminal.err();
+}
+
+TEST_F(Files, AnAddressThatOthersReachIsWarnedAbout) {
+  for (const auto& [listen, warned] : std::map<std::string, bool>{
+           {"0.0.0.0:0", true}, {"[::]:8081", true}, {"127.0.0.1:0", false}, {"[::1]:0", false}}) {
+    EXPECT_EQ(terminal.run({"up", "--listen", listen}), 0) << terminal.err();
+    EXPECT_EQ(terminal.err().starts_with("warning: "), warned) << terminal.err();
+  }
+}
+
+TEST_F(Files, DownWithoutAServerDoesNotAdviseToStartOne) {
+  EXPECT_EQ(terminal.run({"down", "--data", (root / "data").string()}), 11);
+  EXPECT_FALSE(terminal.err().contains("gantry up")) << terminal.err();
+}
+
 TEST_F(Files, AChildThatSaysNothingIsEnded) {
   auto child = ServerChild::start(
       {.program = script("exec sleep 100\n"), .log = root / "log", .ready_timeout = std::chrono::milliseconds(100)});

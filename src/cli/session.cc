@@ -113,8 +113,9 @@ void Session::print_value(const json::Value& value, std::string_view name_member
 Result<> Session::confirm(std::string_view question) {
   if (takes_flag(invocation_.command(), "--yes") && invocation_.has("--yes")) return {};
   if (environment_.in_device != Device::terminal) {
-    return std::unexpected(Error(ErrorId::GR0802, fmt::format("{}: standard input is no terminal", question))
-                               .with_hint("the same command with --yes does not ask"));
+    return std::unexpected(
+        Error(ErrorId::GR0802, fmt::format("standard input is no terminal, so nobody can be asked: {}", question))
+            .with_hint("the same command with --yes does not ask"));
   }
   *environment_.err << question << " [y/N] " << std::flush;
   std::string answer;

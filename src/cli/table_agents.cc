@@ -30,7 +30,8 @@ Command list() {
                    {"gantry list --status crash_loop -o name", "names of those that keep crashing"},
                    {"gantry list --watch", "stay and refresh"}},
       .advice = {{"The list is empty", "gantry deploy --name bot --command \"python3 app.py\" --workdir ."},
-                 {"An agent is degraded or in a crash loop", "gantry inspect NAME"}},
+                 {"An agent is degraded or in a crash loop", "gantry inspect NAME"},
+                 {"The reason is 'workspace above …'", "raise resources.workspace and deploy again"}},
       .exits = {4, 11, 130},
       .run = run_list,
   };
@@ -47,7 +48,8 @@ Command inspect() {
       .arguments = {one_agent()},
       .flags = {output_flag()},
       .examples = {{"gantry inspect bot", "for a person"}, {"gantry inspect bot -o json", "as the API tells it"}},
-      .advice = {{"An instance keeps restarting", "gantry logs NAME --tail 50"}},
+      .advice = {{"An instance keeps restarting", "gantry logs NAME --tail 50"},
+                 {"The reason is 'workspace above …'", "raise resources.workspace and deploy again"}},
       .exits = {3, 4, 11},
       .run = run_inspect,
   };

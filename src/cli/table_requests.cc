@@ -31,8 +31,9 @@ Command invoke() {
                     "POST, journaled before it is forwarded"},
                    {"gantry invoke bot /ask -d @question.json --wait 30s", "wait for an agent that is not ready yet"}},
       .advice = {{"It was kept for later", "gantry requests show ID"},
+                 {"The answer broke off", "gantry requests show ID"},
                  {"The agent answers 5xx", "gantry logs NAME --tail 50"}},
-      .exits = {3, 4, 6, 11, 12, 130},
+      .exits = {3, 4, 5, 6, 11, 12, 13, 130},
       .run = run_invoke,
   };
 }

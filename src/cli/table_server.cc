@@ -70,7 +70,7 @@ Command up() {
       .advice = {{"Another server already uses the data directory", "gantry status"},
                  {"The address is in use", "gantry up --listen 127.0.0.1:0"},
                  {"It does not become ready", "gantry doctor"}},
-      .exits = {5, 6, 11, 130},
+      .exits = {4, 5, 6, 7, 11, 12, 130},
       .run = run_up,
   };
 }
@@ -182,7 +182,10 @@ Command version() {
       .name = "version",
       .group = group,
       .summary = "Print the version of this program and of the server",
-      .description = "Prints version, commit and build of this binary, and those of the server if one is running.",
+      .description =
+          "Prints version, commit and build of this binary, and those of the server if one is running; with -o wide or "
+          "json "
+          "also the format of the journal, which decides whether a data directory can be opened.",
       .flags = {output_flag()},
       .examples = {{"gantry version", "for a bug report"}, {"gantry version -o name", "only the number"}},
       .run = run_version,

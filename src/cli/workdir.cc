@@ -57,7 +57,8 @@ class Walk {
   Result<std::vector<Entry>> run() {
     std::error_code failure;
     if (!fs::is_directory(options_.directory, failure))
-      return fail(ErrorId::GR0805, "{}: no such directory", options_.directory.string());
+      return std::unexpected(Error(ErrorId::GR0805, fmt::format("{}: no such directory", options_.directory.string()))
+                                 .with_hint("name a directory that exists and holds the program"));
     if (auto text = os::read_file(options_.directory / ignore_file, mebibytes(1))) rules_ = IgnoreRules(*text);
     GANTRY_TRY_VOID(descend("", 0));
     std::ranges::sort(entries_, {}, &Entry::path);

@@ -40,6 +40,9 @@ std::string_view to_string(Type type);
 /// Whether a value may be shown.
 enum class Secrecy { open, secret };
 
+/// Whether a command takes the option as a flag; a test of the command table holds both together.
+enum class OnCommandLine { flag, none };
+
 /// One row of the table. All texts have static lifetime.
 struct Option {
   std::string_view name;  ///< key in files: `log_level`; the flag is `--log-level`
@@ -51,6 +54,7 @@ struct Option {
   std::string_view choices = {};  ///< of a choice: `json|text`
   int64_t least = 0;              ///< of an integer, a size in bytes or a duration in ns
   int64_t most = INT64_MAX;
+  OnCommandLine on_command_line = OnCommandLine::flag;
 };
 
 /// All options, sorted by name.

@@ -19,13 +19,15 @@ constexpr Option options[] = {
      .environment = "GANTRY_AUDIT_RETENTION",
      .description = "How long the audit trail keeps who did what to stored requests.",
      .least = 60 * second,
-     .most = 3650 * day},
+     .most = 3650 * day,
+     .on_command_line = OnCommandLine::none},
     {.name = "color",
      .type = Type::choice,
      .fallback = "auto",
      .environment = "GANTRY_COLOR",
      .description = "Colours in what the command line prints; `auto` means on a terminal and without NO_COLOR.",
-     .choices = "auto|always|never"},
+     .choices = "auto|always|never",
+     .on_command_line = OnCommandLine::none},
     {.name = "data",
      .type = Type::path,
      .fallback = "~/.gantry",
@@ -36,7 +38,8 @@ constexpr Option options[] = {
      .fallback = "",
      .environment = "GANTRY_ENCRYPTION_KEY",
      .description = "Master key for encryption at rest, 64 hex digits or base64 of 32 bytes; a file is safer.",
-     .secrecy = Secrecy::secret},
+     .secrecy = Secrecy::secret,
+     .on_command_line = OnCommandLine::none},
     {.name = "encryption_key_file",
      .type = Type::path,
      .fallback = "",
@@ -48,7 +51,8 @@ constexpr Option options[] = {
      .environment = "GANTRY_HOUSEKEEPING_INTERVAL",
      .description = "How often the server looks for finished requests that passed their retention.",
      .least = second,
-     .most = day},
+     .most = day,
+     .on_command_line = OnCommandLine::none},
     {.name = "io_threads",
      .type = Type::integer,
      .fallback = "0",
@@ -78,7 +82,8 @@ constexpr Option options[] = {
      .type = Type::choice,
      .fallback = "json",
      .environment = "GANTRY_LOG_FORMAT",
-     .description = "Form of the log lines on standard error: one JSON object a line, or text for people.",
+     .description =
+         "Form of the log lines on standard error: one JSON object a line, or text for people; the log file is JSON.",
      .choices = "json|text"},
     {.name = "log_level",
      .type = Type::choice,
@@ -92,7 +97,8 @@ constexpr Option options[] = {
      .environment = "GANTRY_MAX_IN_FLIGHT",
      .description = "Requests to agents that are worked on at once, over all agents; more are refused with 503.",
      .least = 1,
-     .most = 10'000'000},
+     .most = 10'000'000,
+     .on_command_line = OnCommandLine::none},
     {.name = "output",
      .type = Type::choice,
      .fallback = "table",
@@ -124,19 +130,22 @@ constexpr Option options[] = {
      .environment = "GANTRY_WAIT_TIMEOUT",
      .description = "How long a command waits until agents have reached the wanted state.",
      .least = 0,
-     .most = day},
+     .most = day,
+     .on_command_line = OnCommandLine::none},
     {.name = "webhook_allowed_hosts",
      .type = Type::text,
      .fallback = "",
      .environment = "GANTRY_WEBHOOK_ALLOWED_HOSTS",
      .description =
          "Where webhooks may go, with commas: hostnames, `*.example.com`, `*` for any with a public address, "
-         "addresses and networks such as `10.1.0.0/16`; empty means `*`."},
+         "addresses and networks such as `10.1.0.0/16`; empty means `*`.",
+     .on_command_line = OnCommandLine::none},
     {.name = "webhook_ca_file",
      .type = Type::path,
      .fallback = "",
      .environment = "GANTRY_WEBHOOK_CA_FILE",
-     .description = "File with certificates in PEM that https calls of webhooks trust besides those of the machine."},
+     .description = "File with certificates in PEM that https calls of webhooks trust besides those of the machine.",
+     .on_command_line = OnCommandLine::none},
 };
 
 Result<> check_integer(const Option& option, std::string_view value) {
@@ -278,8 +287,9 @@ std::string schema_markdown() {
     if (option.type == Type::choice) type = fmt::format("`{}`", fmt::join(words_of(option.choices), "` `"));
     if (option.secrecy == Secrecy::secret) type += ", secret";
     std::string fallback = option.fallback.empty() ? "none" : fmt::format("`{}`", option.fallback);
-    out += fmt::format("| `{}` | `{}` | `{}` | {} | {} | {} |\n", option.name, flag_name(option), option.environment,
-                       type, fallback, option.description);
+    std::string flag = option.on_command_line == OnCommandLine::none ? "–" : fmt::format("`{}`", flag_name(option));
+    out += fmt::format("| `{}` | {} | `{}` | {} | {} | {} |\n", option.name, flag, option.environment, type, fallback,
+                       option.description);
   }
   return out;
 }

@@ -13,7 +13,7 @@ using namespace std::chrono_literals;
 // Port 0 would let the kernel pick, but the program is told its port.
 constexpr Range<uint32_t> port_range{1, 65535};
 // No replica at all is a way to stop: requests are accepted and wait.
-constexpr Range<uint32_t> replica_range{0, 1000};
+constexpr Range<uint32_t> replica_range{0, max_replicas};
 constexpr Range<uint32_t> concurrency_range{1, 100'000};
 // The shim, the program and a few threads of its runtime.
 constexpr Range<uint32_t> pid_range{8, 4'194'304};
@@ -107,7 +107,7 @@ void read_metadata(Reading& reading, Fields& resource, std::string& name, std::m
 }
 
 void AgentReader::read(Fields& fields, AgentSpec& out, const yaml::Span& place) {
-  if (!read_kind(fields, place)) return;
+  const Kind kind = read_kind(fields, place);
   read_command(fields, out.command);
   read_workdir(fields, out);
   read_env(fields, out);
@@ -126,13 +126,15 @@ void AgentReader::read(Fields& fields, AgentSpec& out, const yaml::Span& place) 
   bool is_public = out.exposure == Exposure::public_path;
   fields.read_boolean("public", is_public);
   out.exposure = is_public ? Exposure::public_path : Exposure::keyed;
-  for (std::string_view field : later_fields) fields.refuse_later(field);
+  // A declared agent has them of right: what is wrong is its kind, which is reported.
+  for (std::string_view field : later_fields)
+    kind == Kind::later ? fields.pass_over(field) : fields.refuse_later(field);
   if (dialect_ == Dialect::deployment) fields.refuse_later("dependencies");
   fields.finish();
 }
 
-// False if the agent is of a kind that this version does not run: its other fields say nothing then.
-bool AgentReader::read_kind(Fields& fields, const yaml::Span& place) {
+// The other fields are checked whatever the kind is: all mistakes in one pass.
+AgentReader::Kind AgentReader::read_kind(Fields& fields, const yaml::Span& place) {
   std::vector<std::pair<std::string_view, const yaml::Entry*>> given;
   for (std::string_view kind : kinds) {
     if (!fields.has(kind)) continue;
@@ -140,21 +142,21 @@ bool AgentReader::read_kind(Fields& fields, const yaml::Span& place) {
   }
   if (given.empty()) {
     fields.require("command", "say what the agent is, such as `command: [python3, app.py]`");
-    return true;
+    return Kind::command;
   }
   auto at = [&](const yaml::Entry* entry) { return entry->key_span ? entry->key_span : place; };
   if (given.size() > 1) {
     auto [kind, entry] = given[1];
     reading_.report(Rule::GS0206, at(entry), fields.path_of(kind),
                     fmt::format("an agent has either `{}` or `{}`", given[0].first, kind), "remove one of them");
-    return false;
+    return Kind::later;
   }
   auto [kind, entry] = given[0];
-  if (kind == "command") return true;
+  if (kind == "command") return Kind::command;
   reading_.report(Rule::GS0502, at(entry), fields.path_of(kind),
                   fmt::format("this version does not support agents with `{}`", kind),
                   "use `command`: a program that listens on $PORT");
-  return false;
+  return Kind::later;
 }
 
 // A list is taken as it is; a text is split like a shell does. Nothing is expanded in either.
@@ -186,11 +188,12 @@ void AgentReader::read_command(Fields& fields, std::vector<std::string>& out) {
   if (words.empty() || words[0].empty())
     return refuse("the command names no program", "write `command: [python3, app.py]`");
   if (words.size() > max_arguments)
-    return refuse(fmt::format("the command has {} words; it may have {}", words.size(), max_arguments), "");
+    return refuse(fmt::format("the command has {} words; it may have {}", words.size(), max_arguments),
+                  "put the arguments into a file of the workdir");
   out = std::move(words);
 }
 
-// Whether the directory exists is a question for who packs it: no I/O here.
+// Whether the directory exists is a question for who packs it, asked through the options: no I/O here.
 void AgentReader::read_workdir(Fields& fields, AgentSpec& out) {
   std::string text;
   const yaml::Node* node = fields.read_text("workdir", text);
@@ -205,6 +208,9 @@ void AgentReader::read_workdir(Fields& fields, AgentSpec& out) {
     return refuse(fmt::format("`{}` is not the digest of a workdir", clip(text)),
                   "it is `sha256:` and 64 lower-case hex digits");
   out.workdir = text;
+  if (text.starts_with("sha256:") || !reading_.options || !reading_.options->check_workdir) return;
+  if (auto complaint = reading_.options->check_workdir(text))
+    refuse(fmt::format("{}: {}", reading_.name_of(path), complaint->message), complaint->help);
 }
 
 // PORT and GANTRY_* are what the runtime promises to the program, so they cannot be taken.

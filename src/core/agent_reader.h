@@ -16,7 +16,9 @@ class AgentReader {
   void read(Fields& fields, AgentSpec& out, const yaml::Span& place);
 
  private:
-  bool read_kind(Fields& fields, const yaml::Span& place);
+  /// `later`: not what this version runs, which is reported.
+  enum class Kind { command, later };
+  Kind read_kind(Fields& fields, const yaml::Span& place);
   void read_command(Fields& fields, std::vector<std::string>& out);
   void read_workdir(Fields& fields, AgentSpec& out);
   void read_env(Fields& fields, AgentSpec& out);

@@ -143,9 +143,17 @@ struct AgentSpec {
 /// The bounds of one source.
 inline constexpr Bytes max_source_size = mebibytes(1);
 inline constexpr size_t max_resources = 1000;
+/// Replicas of one agent at most: what a file may ask for and what the server allows, one number.
+inline constexpr uint32_t max_replicas = 256;
 
 /// The value of an environment variable, nullopt if it is not set.
 using Environment = std::function<std::optional<std::string>(std::string_view name)>;
+
+/// What is wrong with a value, and the fix.
+struct Complaint {
+  std::string message;
+  std::string help;
+};
 
 /// How a source is read.
 struct ParseOptions {
@@ -153,6 +161,9 @@ struct ParseOptions {
   /// every dollar sign is itself. Only who loads a file substitutes (the CLI), so that a server never
   /// gives away its own environment and no value is substituted twice.
   Environment environment = {};
+  /// What is wrong with the directory that a `workdir` names; nullopt if nothing. Empty: nobody looks, as on a
+  /// server, which does not have the directory. Never asked about a digest.
+  std::function<std::optional<Complaint>(std::string_view workdir)> check_workdir = {};
 };
 
 /// What a source describes and what is wrong with it. Deploy nothing of it if `has_errors`.
@@ -170,7 +181,7 @@ Parsed parse_resources(const Source& source, const ParseOptions& options = {});
 
 /// Checks a spec that was put together by flags. `field` of each diagnostic is the path in the YAML;
 /// the message names the flag (`--memory`).
-std::vector<Diagnostic> validate_agent_spec(const AgentSpec& spec);
+std::vector<Diagnostic> validate_agent_spec(const AgentSpec& spec, const ParseOptions& options = {});
 
 /// The flag of `gantry deploy` that sets a field (`spec.resources.memory` → `--memory`); empty if none.
 std::string_view flag_of(std::string_view field);

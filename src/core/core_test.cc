@@ -108,7 +108,7 @@ TEST(Diagnostics, InTheApiCarryPlaceLineAndField) {
   EXPECT_EQ(json::serialize(to_json(parsed.diagnostics[0], {"agents.yaml", text})),
             R"({"code":"GS0303","severity":"error","message":"`port` must be between 1 and 65535, not 99999",)"
             R"("field":"spec.port","file":"agents.yaml","line":6,"column":9,"length":5,)"
-            R"("source_line":"  port: 99999","help":""})");
+            R"("source_line":"  port: 99999","help":"write a value of that range, such as `65535`"})");
   Diagnostic nowhere{.rule = Rule::GS0105, .message = "m", .file = "", .span = {}, .field = "", .help = ""};
   EXPECT_TRUE(to_json(nowhere, {}).at("line").is_null());
 }
@@ -325,7 +325,7 @@ TEST(Validate, NamesTheFlagsOfTheCommandLine) {
   EXPECT_EQ(found, (std::set<std::string>{
                        "metadata.name `Bad Name` is not a valid name",
                        "spec.command the command names no program",
-                       "spec.replicas `--replicas` must be between 0 and 1000, not 5000",
+                       "spec.replicas `--replicas` must be between 0 and 256, not 5000",
                        "spec.resources.memory `--memory` must be between 4Mi and 16Ti, not 12",
                        "spec.env.1X `1X` cannot be the name of a variable",
                        "spec.persistence.retry.max `--retries` must be between 1 and 1000, not 0",

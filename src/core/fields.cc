@@ -8,6 +8,16 @@ namespace {
 // Where a node stands, or where its parent does if the node is made of JSON.
 yaml::Span place_of(const yaml::Node& node, const yaml::Span& otherwise) { return node.span ? node.span : otherwise; }
 
+// What a value of the wanted type looks like.
+std::string example_of(std::string_view expected) {
+  if (expected == "text") return "write one text, such as `name`";
+  if (expected == "an integer") return "write a whole number without a unit, such as `8`";
+  if (expected == "true or false") return "write `true` or `false`";
+  if (expected == "a duration") return "write a number and a unit: `30s`, `1m30s`, `250ms`";
+  if (expected == "a size") return "write a number and a unit: `512Mi`, `2Gi`, `100M`";
+  return "write thousandths of a CPU or CPUs: `500m`, `0.5`, `2`";
+}
+
 bool is_empty(const yaml::Node& node) {
   return node.kind != yaml::Kind::scalar && node.items.empty() && node.entries.empty();
 }
@@ -104,26 +114,32 @@ void Fields::report_type(std::string_view key, const yaml::Node& node, std::stri
   if (expected == "true or false" && node.type() == yaml::Type::string)
     help = "in YAML 1.2 only `true` and `false` are booleans";
   if (node.kind == yaml::Kind::null) help = "give a value or remove the line";
+  if (help.empty()) help = example_of(expected);
   reading_.report(Rule::GS0203, place_of(node, place_), path_of(key),
                   fmt::format("{} must be {}, not {}", reading_.name_of(path_of(key)), expected, yaml::kind_name(node)),
                   std::move(help));
 }
 
 void Fields::report_range(std::string_view key, const yaml::Node& node, std::string_view least, std::string_view most,
-                          std::string help) {
+                          Side side, std::string help) {
   reading_.report(
       Rule::GS0303, place_of(node, place_), path_of(key),
       fmt::format("{} must be between {} and {}, not {}", reading_.name_of(path_of(key)), least, most, clip(node.text)),
-      std::move(help));
+      help.empty() ? fmt::format("write a value of that range, such as `{}`", side == Side::below ? least : most)
+                   : std::move(help));
 }
 
 void Fields::report_no_choice(std::string_view key, const yaml::Node& node,
                               const std::vector<std::string_view>& words) {
-  auto near = closest(node.text, words);
+  auto near = closest(to_lower(node.text), words);
+  // An abbreviation is as good as a typing error.
+  for (std::string_view word : words)
+    if (!near && node.text.size() >= 2 && word.starts_with(to_lower(node.text))) near = word;
   reading_.report(
       Rule::GS0304, place_of(node, place_), path_of(key),
       fmt::format("{} must be {}, not `{}`", reading_.name_of(path_of(key)), list_words(words, "or"), clip(node.text)),
-      near ? fmt::format("did you mean `{}`?", *near) : "");
+      near ? fmt::format("did you mean `{}`?", *near)
+           : fmt::format("write one of these words, such as `{}`", words[0]));
 }
 
 // The node of a field that must be a scalar; nullptr, with a report, if it is not.
@@ -161,7 +177,8 @@ const yaml::Node* Fields::read_integer(std::string_view key, uint32_t& out, Rang
   // An integer that fits nowhere is out of range too.
   int64_t value = plain.as_int().value_or(-1);
   if (value < range.least || value > range.most) {
-    report_range(key, *node, fmt::format("{}", range.least), fmt::format("{}", range.most));
+    report_range(key, *node, fmt::format("{}", range.least), fmt::format("{}", range.most),
+                 value < range.least ? Side::below : Side::above);
     return nullptr;
   }
   out = static_cast<uint32_t>(value);
@@ -193,7 +210,8 @@ const yaml::Node* Fields::read_duration(std::string_view key, Duration& out, Ran
     return nullptr;
   }
   if (*value < range.least || *value > range.most) {
-    report_range(key, *node, format_duration(range.least), format_duration(range.most));
+    report_range(key, *node, format_duration(range.least), format_duration(range.most),
+                 *value < range.least ? Side::below : Side::above);
     return nullptr;
   }
   out = *value;
@@ -212,6 +230,7 @@ const yaml::Node* Fields::read_bytes(std::string_view key, Bytes& out, Range<Byt
   }
   if (*value < range.least || *value > range.most) {
     report_range(key, *node, format_bytes(range.least), format_bytes(range.most),
+                 *value < range.least ? Side::below : Side::above,
                  node->as_int() && *value < range.least ? fmt::format("did you mean `{}Mi`?", node->text) : "");
     return nullptr;
   }
@@ -230,7 +249,8 @@ const yaml::Node* Fields::read_cpu(std::string_view key, MilliCpu& out, Range<Mi
     return nullptr;
   }
   if (*value < range.least || *value > range.most) {
-    report_range(key, *node, format_cpu(range.least), format_cpu(range.most));
+    report_range(key, *node, format_cpu(range.least), format_cpu(range.most),
+                 *value < range.least ? Side::below : Side::above);
     return nullptr;
   }
   out = *value;
@@ -264,7 +284,7 @@ std::optional<std::string> read_argument(Reading& reading, const yaml::Node& nod
   if (node.kind != yaml::Kind::scalar) {
     reading.report(Rule::GS0203, node.span, path,
                    fmt::format("{} must be text, not {}", reading.name_of(path), yaml::kind_name(node)),
-                   node.kind == yaml::Kind::null ? "write \"\" for an empty text" : "");
+                   node.kind == yaml::Kind::null ? "write \"\" for an empty text" : "write one text in its place");
     return std::nullopt;
   }
   if (node.text.starts_with("secret://")) {

@@ -20,6 +20,9 @@ struct Reading {
   std::vector<Diagnostic>& diagnostics;
   const Substitution* substitution = nullptr;
   FieldStyle style = FieldStyle::path;
+  const ParseOptions* options = nullptr;
+  /// A stored spec passed the checks of the version that stored it; what was tightened since lets it pass.
+  bool is_stored = false;
   /// Reports, and values that could not be substituted, which are reported already.
   size_t mistakes = 0;
 
@@ -94,6 +97,8 @@ class Fields {
 
   /// Reports GS0501 for a field of later versions. An empty list or map asks for nothing and passes.
   void refuse_later(std::string_view key);
+  /// Takes a field as known without looking at it.
+  void pass_over(std::string_view key) { known_.emplace(key); }
   /// Reports GS0201 for each field that nobody took.
   void finish();
 
@@ -101,8 +106,9 @@ class Fields {
   void report_no_choice(std::string_view key, const yaml::Node& node, const std::vector<std::string_view>& words);
   const yaml::Node* scalar_of(std::string_view key, std::string_view expected);
   void report_type(std::string_view key, const yaml::Node& node, std::string_view expected);
+  enum class Side { below, above };
   void report_range(std::string_view key, const yaml::Node& node, std::string_view least, std::string_view most,
-                    std::string help = "");
+                    Side side, std::string help = "");
 
   Reading& reading_;
   const yaml::Node& node_;

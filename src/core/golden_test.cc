@@ -76,6 +76,23 @@ TEST(Golden, EveryDiagnosticAppearsInAFile) {
     EXPECT_NE(all.find(fmt::format("[{}]", rule.code)), all.npos) << rule.code << " has no golden file";
 }
 
+TEST(Golden, EveryMistakeSaysHowToMendIt) {
+  for (const Golden& golden : read_goldens()) {
+    size_t errors = 0;
+    std::stringstream lines(golden.expected);
+    std::string line, title;
+    while (std::getline(lines, line)) {
+      if (line.starts_with("error[")) {
+        EXPECT_EQ(errors, 0u) << golden.path << ": no help for " << title;
+        ++errors;
+        title = line;
+      }
+      if (line.find(" = help: ") != line.npos) errors = 0;
+    }
+    EXPECT_EQ(errors, 0u) << golden.path << ": no help for " << title;
+  }
+}
+
 // Whatever was accepted reads back from both of its written forms.
 TEST(Golden, AcceptedAgentsReadBack) {
   size_t agents = 0;

@@ -28,9 +28,49 @@ constexpr Choice<Backoff::Policy> policies[] = {{"exponential", Backoff::Policy:
                                                 {"fixed", Backoff::Policy::fixed},
                                                 {"constant", Backoff::Policy::fixed}};
 
-// A token of RFC 9110 5.6.2, narrowed to what methods look like in practice.
-bool is_method(std::string_view text) {
-  return !text.empty() && text.size() <= 32 &&
+// The registry of IANA, "Hypertext Transfer Protocol (HTTP) Method Registry", and QUERY, of the draft that it has a
+// place for. Without PRI, which is no method but the greeting of HTTP/2, `*`, CONNECT and TRACE, which are for proxies.
+constexpr std::string_view methods_known[] = {"ACL",
+                                              "BASELINE-CONTROL",
+                                              "BIND",
+                                              "CHECKIN",
+                                              "CHECKOUT",
+                                              "COPY",
+                                              "DELETE",
+                                              "GET",
+                                              "HEAD",
+                                              "LABEL",
+                                              "LINK",
+                                              "LOCK",
+                                              "MERGE",
+                                              "MKACTIVITY",
+                                              "MKCALENDAR",
+                                              "MKCOL",
+                                              "MKREDIRECTREF",
+                                              "MKWORKSPACE",
+                                              "MOVE",
+                                              "OPTIONS",
+                                              "ORDERPATCH",
+                                              "PATCH",
+                                              "POST",
+                                              "PROPFIND",
+                                              "PROPPATCH",
+                                              "PUT",
+                                              "QUERY",
+                                              "REBIND",
+                                              "REPORT",
+                                              "SEARCH",
+                                              "UNBIND",
+                                              "UNCHECKOUT",
+                                              "UNLINK",
+                                              "UNLOCK",
+                                              "UPDATE",
+                                              "UPDATEREDIRECTREF",
+                                              "VERSION-CONTROL"};
+
+// What was a method before the registry was asked: a token of RFC 9110 5.6.2, narrowed.
+bool is_stored_method(std::string_view text) {
+  return !text.empty() &&
          std::ranges::all_of(text, [](char c) { return (c >= 'A' && c <= 'Z') || c == '-' || c == '_'; });
 }
 
@@ -102,12 +142,15 @@ void AgentReader::read_methods(Fields& persistence, Persistence& out) {
     auto text = read_argument(reading_, node.items[i], field);
     if (!text) continue;
     std::string method = to_upper(*text);
-    if (!is_method(method) || method == "CONNECT" || method == "TRACE")
-      reading_.report(Rule::GS0310, node.items[i].span, field,
-                      fmt::format("`{}` is not a method that can be forwarded", clip(*text)),
-                      "use words such as POST, PUT, PATCH and DELETE");
-    else
+    const bool is_known = std::ranges::find(methods_known, method) != std::end(methods_known);
+    if (is_known || (reading_.is_stored && is_stored_method(method))) {
       methods.push_back(method);
+      continue;
+    }
+    auto near = closest(method, methods_known);
+    reading_.report(Rule::GS0310, node.items[i].span, field,
+                    fmt::format("`{}` is not a method that can be forwarded", clip(*text)),
+                    near ? fmt::format("did you mean `{}`?", *near) : "use words such as POST, PUT, PATCH and DELETE");
   }
   // Sorted and without doubles, so that equal sets have equal canonical text.
   std::ranges::sort(methods);

@@ -27,6 +27,21 @@ Rule rule_of(yaml::Problem::What what) {
   return Rule::GS0101;
 }
 
+// What mends a mistake of this kind, for problems that do not know better.
+std::string help_about(yaml::Problem::What what) {
+  switch (what) {
+    case yaml::Problem::What::syntax:
+      return "here or in the lines above, a closing quote, a bracket or a colon is missing";
+    case yaml::Problem::What::limit:
+      return "split the file, or write it with fewer levels and aliases";
+    case yaml::Problem::What::duplicate_key:
+      return "remove one of the two";
+    case yaml::Problem::What::unsupported:
+      return "write it as plain text, a list or a map";
+  }
+  return "";
+}
+
 // Reads documents one after the other and remembers the names that are taken.
 class ResourceReader {
  public:
@@ -187,11 +202,11 @@ Parsed parse_resources(const Source& source, const ParseOptions& options) {
                                   .file = source.file,
                                   .span = problem.span,
                                   .field = "",
-                                  .help = std::move(problem.help)});
+                                  .help = problem.help.empty() ? help_about(problem.what) : std::move(problem.help)});
   Substitution substitution(options.environment, source.file, parsed.diagnostics);
   for (yaml::Node& document : tree.documents) substitution.apply(document);
 
-  Reading reading{source.file, parsed.diagnostics, &substitution};
+  Reading reading{source.file, parsed.diagnostics, &substitution, FieldStyle::path, &options};
   if (tree.documents.empty() && tree.problems.empty())
     reading.report(Rule::GS0105, {}, "", "the text describes no resource",
                    "start with `apiVersion: gantry/v1` and `kind: Agent`");
@@ -203,9 +218,9 @@ Parsed parse_resources(const Source& source, const ParseOptions& options) {
   return parsed;
 }
 
-std::vector<Diagnostic> validate_agent_spec(const AgentSpec& spec) {
+std::vector<Diagnostic> validate_agent_spec(const AgentSpec& spec, const ParseOptions& options) {
   std::vector<Diagnostic> diagnostics;
-  Reading reading{"", diagnostics, nullptr, FieldStyle::flag};
+  Reading reading{"", diagnostics, nullptr, FieldStyle::flag, &options};
   read_made(spec, reading);
   return diagnostics;
 }
@@ -214,7 +229,7 @@ Result<AgentSpec> spec_from_json(std::string_view text) {
   auto value = json::parse(text, {.max_bytes = 4 * max_source_size.count});
   if (!value) return fail(Code::data_loss, "stored spec: {}", value.error().reason());
   std::vector<Diagnostic> diagnostics;
-  Reading reading{"", diagnostics};
+  Reading reading{.file = "", .diagnostics = diagnostics, .is_stored = true};
   ResourceReader reader(reading);
   reader.read(yaml::from_json(*value));
   if (!diagnostics.empty()) return fail(Code::data_loss, "stored spec: {}", diagnostics[0].message);

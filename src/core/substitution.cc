@@ -84,7 +84,8 @@ void Substitution::apply_to_scalar(yaml::Node& scalar) {
   if (!changed) return;
   out += rest;
   if (produced_ <= max_produced && (produced_ += out.size()) > max_produced)
-    report(Rule::GS0102, scalar, fmt::format("substitutions produce more than {} bytes", max_produced), "");
+    report(Rule::GS0102, scalar, fmt::format("substitutions produce more than {} bytes", max_produced),
+           "put large values into a file of the workdir");
   if (produced_ > max_produced) {
     failed_.insert(&scalar);
     return;

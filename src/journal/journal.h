@@ -151,5 +151,7 @@ class Journal {
 
 /// The embedded driver: segment files in one directory. `clock` and `random` outlive it.
 std::unique_ptr<Journal> make_segments(Options options, Clock& clock, Random& random);
+/// The format of the files that this driver writes, and the newest that it reads (else GR0104).
+uint32_t segments_format();
 
 }  // namespace gantry::journal

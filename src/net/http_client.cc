@@ -27,9 +27,10 @@ Task<Result<void>> send_upload(ClientConnection& connection, HttpClient::NextPie
   }
 }
 
-Task<Result<IncomingResponse>> read_answer(ClientConnection& connection, size_t max_bytes,
-                                           HttpClient::OnPiece on_piece) {
+Task<Result<IncomingResponse>> read_answer(ClientConnection& connection, size_t max_bytes, HttpClient::OnPiece on_piece,
+                                           HttpClient::OnHead on_head) {
   GANTRY_CO_TRY(ResponseHead head, co_await connection.read_head());
+  if (on_head) on_head(head);
   bool streams = on_piece && head.status / 100 == 2;
   if (streams) connection.set_deadline(SteadyTime::max());  // a stream lasts as long as it lasts
   IncomingResponse response{.status = head.status, .headers = HeaderList(head.headers)};
@@ -120,7 +121,7 @@ Task<Result<IncomingResponse>> HttpClient::exchange(OutgoingRequest request, Str
     auto sent = co_await send_upload(connection, streams.upload);
     if (!sent.has_value() && sent.error().code() != Code::unavailable) co_return std::unexpected(sent.error());
   }
-  co_return co_await read_answer(connection, max_bytes, streams.download);
+  co_return co_await read_answer(connection, max_bytes, streams.download, streams.head);
 }
 
 Task<void> HttpClient::exchange_into(std::optional<Result<IncomingResponse>>& slot, OutgoingRequest request,

@@ -59,9 +59,12 @@ class HttpClient {
   using OnPiece = std::function<Result<void>(const ResponseHead&, std::string_view piece)>;
   /// Gives the next piece of an upload; empty at its end.
   using NextPiece = std::function<Result<std::string>()>;
+  /// What it does with the head, as soon as it is here: what breaks off later has told that much.
+  using OnHead = std::function<void(const ResponseHead&)>;
   struct Streams {
     NextPiece upload = {};  ///< set: sent chunked instead of `body`
     OnPiece download = {};  ///< set: called for a 2xx answer; the returned body is then empty
+    OnHead head = {};       ///< set: called for every answer, before its body
   };
   /// The same, blocking, with an io_context of its own. Never on an I/O thread.
   Result<IncomingResponse> request_blocking(OutgoingRequest request, Streams streams);

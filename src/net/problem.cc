@@ -54,7 +54,7 @@ std::string problem_json(const Error& error, std::string_view request_id, std::s
   out += fmt::format(",\"status\":{}", status);
   add_member(out, "code", to_string(error.code()));
   add_member(out, "message", error.reason());
-  if (!error.hint().empty()) add_member(out, "hint", error.hint());
+  add_member(out, "hint", error.advice());
   if (!request_id.empty()) add_member(out, "request_id", request_id);
   out += fmt::format(",\"retryable\":{}", may_succeed_later(error));
   if (has_id) add_member(out, "id", to_string(error.id()));

@@ -13,7 +13,7 @@ namespace gantry::net {
 int status_of(const Error& error);
 
 /// `{"type":"urn:gantry:error:GR0101","title":…,"status":…,"code":…,"message":…,"hint":…,"request_id":…,
-/// "retryable":…,"id":…}`; hint, request_id and id are left out when empty. `members` is further JSON without
+/// "retryable":…,"id":…}`; request_id and id are left out when empty. `members` is further JSON without
 /// braces, such as `"diagnostics":[…]`.
 std::string problem_json(const Error& error, std::string_view request_id = {}, std::string_view members = {});
 

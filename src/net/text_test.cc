@@ -110,8 +110,8 @@ TEST(Problem, IsJsonWithEveryMemberThatIsKnown) {
             R"("message":"the body is \"big\"\n","hint":"send less","request_id":"req_1","retryable":false,)"
             R"("id":"GR0604","diagnostics":[]})");
   EXPECT_EQ(problem_json(Error(Code::not_found, "no such agent")),
-            R"({"type":"about:blank","title":"Not Found","status":404,"code":"not_found","message":"no such agent",)"
-            R"("retryable":false})");
+            R"({"type":"about:blank","title":"Not Found","status":404,"code":"not_found","message":"no such agent",)" +
+                fmt::format(R"("hint":"{}","retryable":false}})", Error(Code::not_found, "").advice()));
 }
 
 TEST(Sse, WritesWhatItReadsWhereverPiecesAreCut) {

@@ -24,7 +24,7 @@ Task<bool> Proxy::State::claim_key(net::Exchange& exchange, Inbound& inbound) {
   for (;;) {
     auto claim = co_await parts_.requests.claim_key(name, inbound.fingerprint);
     if (!claim) {
-      co_await net::respond_error(exchange, claim.error());
+      co_await net::respond_error(exchange, claim.error(), inbound.id_text);
       co_return false;
     }
     switch (claim->state) {
@@ -32,8 +32,10 @@ Task<bool> Proxy::State::claim_key(net::Exchange& exchange, Inbound& inbound) {
         co_return true;
       case requests::KeyClaim::State::other:
         co_await net::respond_error(
-            exchange, Error(ErrorId::GR0407, fmt::format("the key '{}' was used for {}", name.key, claim->holder->id))
-                          .with_hint("it had another method, path or body; use a new key for a new request"));
+            exchange,
+            Error(ErrorId::GR0407, fmt::format("the key '{}' was used for {}", name.key, claim->holder->id))
+                .with_hint("it had another method, path or body; use a new key for a new request"),
+            inbound.id_text);
         co_return false;
       case requests::KeyClaim::State::held:
         co_await answer_held(exchange, inbound, std::move(claim->holder), deadline);

@@ -25,7 +25,7 @@ Task<void> Proxy::State::journaled(net::Exchange& exchange, Call call, std::shar
     asked = std::unexpected(Error(ErrorId::GR0409, fmt::format("agent '{}' wants an Idempotency-Key", route->name()))
                                 .with_hint("send a new one with each new request, and the same one to repeat it"));
   if (!asked) {
-    co_await net::respond_error(exchange, asked.error());
+    co_await net::respond_error(exchange, asked.error(), inbound.id_text);
     co_return;
   }
   inbound.asked = std::move(*asked);

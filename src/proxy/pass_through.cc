@@ -75,12 +75,28 @@ Task<void> Proxy::State::pass_through(net::Exchange& exchange, Call call, std::s
     Preference preference = parse_preference(exchange.request().headers, options_.longest_wait);
     auto waited = co_await wait_for_slot(exchange, route, preference);
     if (!waited) {
-      co_await net::respond_error(exchange, waited.error());
+      co_await net::respond_error(exchange, waited.error(), parts_.requests.make_id().to_string());
       co_return;
     }
     lease.emplace(std::move(*waited));
   }
   co_await forward(exchange, std::move(call), std::move(route), std::move(*lease));
+}
+
+// A route only knows whether it may send: what the agent does, and why, its supervisor knows.
+std::string Proxy::State::state_in_words(const agents::Route& route) const {
+  const auto agent = parts_.agents.get(route.scope(), route.name());
+  if (!agent) return std::string(to_string(route.availability()));
+  std::string words(to_string(agent->status));
+  std::string reason = agent->reason;
+  for (const auto& instance : agent->instances)
+    if (reason.empty()) reason = instance.reason;
+  if (!reason.empty()) words += ": " + reason;
+  // Ready, and all of it busy.
+  if (agent->ready > 0)
+    words += fmt::format(", and its {} ready {} all they can", agent->ready,
+                         agent->ready == 1 ? "instance does" : "instances do");
+  return words;
 }
 
 Task<Result<agents::Lease>> Proxy::State::wait_for_slot(net::Exchange& exchange, std::shared_ptr<agents::Route> route,
@@ -96,7 +112,7 @@ Task<Result<agents::Lease>> Proxy::State::wait_for_slot(net::Exchange& exchange,
                    fmt::format("agent '{}' failed too often: its circuit breaker is open", route->name()))
           .with_hint(fmt::format("gantry inspect {} and gantry logs {} show why; requests are let through again soon",
                                  route->name(), route->name()));
-    return Error(ErrorId::GR0403, fmt::format("agent '{}' is {}", route->name(), to_string(route->availability())))
+    return Error(ErrorId::GR0403, fmt::format("agent '{}' is {}", route->name(), state_in_words(*route)))
         .with_hint(fmt::format("gantry inspect {} shows why; a caller can wait with the header Prefer: wait=30",
                                route->name()));
   };

@@ -81,14 +81,15 @@ Task<void> Proxy::State::handle(net::Exchange& exchange, Call call) {
   if (!place.fits()) {
     co_await net::respond_error(exchange,
                                 Error(ErrorId::GR0413, fmt::format("{} requests are in flight", options_.max_in_flight))
-                                    .with_hint("send it again later; the bound is the option max_in_flight"));
+                                    .with_hint("send it again later; the bound is the option max_in_flight"),
+                                parts_.requests.make_id().to_string());
     co_return;
   }
   auto route = parts_.agents.find(call.scope, call.agent);
   if (!route) {
     auto missing = parts_.agents.get(call.scope, call.agent);
     Error error = missing ? Error(Code::not_found, "the agent was just removed") : missing.error();
-    co_await net::respond_error(exchange, std::move(error));
+    co_await net::respond_error(exchange, std::move(error), parts_.requests.make_id().to_string());
     co_return;
   }
   const net::RequestHead& head = exchange.request();

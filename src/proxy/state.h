@@ -60,6 +60,8 @@ class Proxy::State final : public Background {
   Task<Result<agents::Lease>> wait_for_slot(net::Exchange& exchange, std::shared_ptr<agents::Route> route,
                                             Preference preference);
 
+  std::string state_in_words(const agents::Route& route) const;
+
   // journaled.cc
   Task<void> journaled(net::Exchange& exchange, Call call, std::shared_ptr<agents::Route> route);
   Task<Result<void>> take_body(net::Exchange& exchange, Inbound& inbound);

@@ -43,6 +43,7 @@ std::string ExitInfo::describe() const {
     case ExitReason::abandoned:
       return "stopped: no server came back";
     case ExitReason::lost:
+      if (signal != 0) return fmt::format("killed from outside ({})", os::signal_name(signal));
       return "gone: its end was not seen";
     case ExitReason::exited:
       break;

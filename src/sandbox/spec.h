@@ -82,7 +82,7 @@ enum class ExitReason {
   out_of_memory,  ///< the kernel killed it at its memory limit
   workspace,      ///< the driver stopped it: /workspace above its limit
   abandoned,      ///< no daemon came back within the re-attach window
-  lost,           ///< it is gone and nobody saw how
+  lost,           ///< it is gone without a word: killed from outside if `signal` says so, else nobody saw how
 };
 std::string_view to_string(ExitReason reason);
 

@@ -7,6 +7,8 @@ namespace gantry::server {
 namespace {
 
 constexpr std::string_view proxy_prefix = "/agent/";
+// Where no body is wanted, an empty object is what some clients send; nobody needs more.
+constexpr size_t most_ignored_body = 4096;
 
 std::vector<std::string_view> segments_of(std::string_view path) {
   std::vector<std::string_view> segments;
@@ -205,9 +207,8 @@ Task<void> Api::handle(net::Exchange& exchange) {
     co_return;
   }
   if (allowed.empty()) {
-    co_await net::respond_error(exchange,
-                                Error(Code::not_found, fmt::format("there is nothing at {}", head.path.substr(0, 200)))
-                                    .with_hint("GET /v1/openapi.json lists every path; agents are below /agent/NAME/"));
+    co_await refuse(exchange, Error(Code::not_found, fmt::format("there is nothing at {}", head.path.substr(0, 200)))
+                                  .with_hint("GET /v1/openapi.json lists every path; agents are below /agent/NAME/"));
     co_return;
   }
   co_await refuse_method(exchange, std::move(allowed));
@@ -218,12 +219,14 @@ Task<void> Api::refuse_method(net::Exchange& exchange, std::string allowed) {
   const net::RequestHead& head = exchange.request();
   Error error(Code::unsupported,
               fmt::format("{} is not possible at {}", head.method.substr(0, 32), head.path.substr(0, 200)));
-  auto problem = json::parse(net::problem_json(error.with_hint("possible here: " + allowed)));
+  const std::string id = server_.requests().make_id().to_string();
+  auto problem = json::parse(net::problem_json(error.with_hint("possible here: " + allowed), id));
   GANTRY_CHECK(problem.has_value() && problem->is_object());
   problem->get_object()["status"] = 405;
   problem->get_object()["title"] = "Method Not Allowed";
-  co_await exchange.respond(405, {{"Content-Type", "application/problem+json"}, {"Allow", allowed}},
-                            json::serialize(*problem));
+  co_await exchange.respond(
+      405, {{"Content-Type", "application/problem+json"}, {"Allow", allowed}, {"Gantry-Request-Id", id}},
+      json::serialize(*problem));
 }
 
 // The hot path: one look at the route, one at the key, and on to the proxy.
@@ -244,7 +247,7 @@ Task<void> Api::handle_proxy(net::Exchange& exchange) {
   } else {
     auto route = server_.agents().find(call.scope, call.agent);
     if (!route || route->spec()->exposure != core::Exposure::public_path) {
-      co_await net::respond_error(exchange, caller.error());
+      co_await refuse(exchange, caller.error());
       co_return;
     }
     call.principal = "anonymous";
@@ -258,14 +261,12 @@ Task<void> Api::handle_route(net::Exchange& exchange, const Route& route, std::v
   if (route.access != Access::open) {
     auto caller = authenticate(exchange.request().headers);
     if (!caller) {
-      co_await exchange.respond(401, {{"Content-Type", "application/problem+json"}, {"WWW-Authenticate", "Bearer"}},
-                                net::problem_json(caller.error()));
+      co_await refuse(exchange, caller.error());
       co_return;
     }
     if (route.access == Access::root && caller->kind != identity::PrincipalKind::root) {
-      co_await net::respond_error(exchange,
-                                  Error(Code::denied, fmt::format("the key '{}' is not a root key", caller->principal))
-                                      .with_hint("only root keys may do this; gantry up names the file of one"));
+      co_await refuse(exchange, Error(Code::denied, fmt::format("the key '{}' is not a root key", caller->principal))
+                                    .with_hint("only root keys may do this; gantry up names the file of one"));
       co_return;
     }
     context.principal = std::move(caller->principal);
@@ -285,14 +286,36 @@ Task<void> Api::handle_route(net::Exchange& exchange, const Route& route, std::v
   else
     wrong = query.error();
   if (wrong) {
-    co_await net::respond_error(exchange, std::move(*wrong));
+    co_await refuse(exchange, std::move(*wrong));
+    co_return;
+  }
+  if (auto checked = co_await check_input(context, route); !checked) {
+    co_await refuse(exchange, checked.error());
     co_return;
   }
   Handled handled = co_await (this->*route.handler)(context);
   if (!handled)
-    co_await net::respond_error(exchange, handled.error());
+    co_await refuse(exchange, handled.error());
   else if (*handled)
     co_await answer(exchange, std::move(**handled));
+}
+
+Task<Result<void>> Api::check_input(Context& context, const Route& route) {
+  const Operation* operation = operations_.find(route.method, route.pattern);
+  if (operation == nullptr) co_return Result<void>{};
+  GANTRY_CO_TRY_VOID(check_query(*operation, context.query));
+  if (operation->takes_body || context.exchange.body_complete()) co_return Result<void>{};
+  GANTRY_CO_TRY(std::string body, co_await context.exchange.read_all(most_ignored_body));
+  co_return check_no_body(body);
+}
+
+Task<Result<void>> Api::refuse(net::Exchange& exchange, Error error, std::string members) {
+  std::string id = server_.requests().make_id().to_string();
+  if (net::status_of(error) >= 500)
+    server_.log().warn("request not served", telemetry::field("request_id", id),
+                       telemetry::field("method", exchange.request().method),
+                       telemetry::field("path", exchange.request().path), telemetry::field("error", error));
+  co_return co_await net::respond_error(exchange, std::move(error), std::move(id), std::move(members));
 }
 
 Task<Result<void>> Api::answer(net::Exchange& exchange, Reply reply) {

@@ -9,6 +9,7 @@
 
 #include "json/json.h"
 #include "server/composition.h"
+#include "server/operations.h"
 
 namespace gantry::server {
 
@@ -51,14 +52,18 @@ class Api final : public net::Handler {
   };
   static std::span<const Route> routes();
 
-  explicit Api(Composition& server) : server_(server) {}
+  Api(Composition& server, Operations operations) : server_(server), operations_(std::move(operations)) {}
   Task<void> handle(net::Exchange& exchange) override;
 
  private:
   Task<void> handle_proxy(net::Exchange& exchange);
   Task<void> refuse_method(net::Exchange& exchange, std::string allowed);
   Task<void> handle_route(net::Exchange& exchange, const Route& route, std::vector<std::string> parameters);
+  /// Whether query and body are such that the operation reads all of them.
+  Task<Result<void>> check_input(Context& context, const Route& route);
   Task<Result<void>> answer(net::Exchange& exchange, Reply reply);
+  /// Answers with a problem that has an id, under which the log has it, too, if it is our fault.
+  Task<Result<void>> refuse(net::Exchange& exchange, Error error, std::string members = {});
 
   struct Caller {
     std::string principal;
@@ -140,6 +145,7 @@ class Api final : public net::Handler {
   Reply made_reply(int status, const webhooks::Made& made) const;
 
   Composition& server_;
+  const Operations operations_;
 };
 
 /// The `limit` of a listing: 1 to 1000, 100 if it is not given.

@@ -98,8 +98,10 @@ Task<Api::Handled> Api::put_agent(Context& context) {
   core::Parsed parsed = core::parse_resources(source);
   if (core::has_errors(parsed.diagnostics)) {
     std::string members = "\"diagnostics\":" + json::serialize(diagnostics_json(parsed.diagnostics, source));
-    co_await net::respond_error(context.exchange, Error(Code::invalid, "the spec of the agent has errors"), {},
-                                members);
+    co_await refuse(context.exchange,
+                    Error(Code::invalid, "the spec of the agent has errors")
+                        .with_hint("correct what `diagnostics` names; POST /v1/validate checks without a deploy"),
+                    members);
     co_return std::optional<Reply>{};
   }
   if (parsed.agents.size() != 1)

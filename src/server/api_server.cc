@@ -34,8 +34,10 @@ Task<Api::Handled> Api::readyz(Context&) {
 
 Task<Api::Handled> Api::version(Context&) {
   const ServeOptions& options = server_.options();
-  co_return Reply{.body =
-                      json::Object{{"version", options.version}, {"commit", options.commit}, {"build", options.build}}};
+  co_return Reply{.body = json::Object{{"version", options.version},
+                                       {"commit", options.commit},
+                                       {"build", options.build},
+                                       {"journal_format", journal_format()}}};
 }
 
 Task<Api::Handled> Api::status(Context& context) {

@@ -5,6 +5,7 @@
 #include <set>
 
 #include "server/openapi.h"
+#include "server/operations.h"
 
 namespace gantry::server {
 namespace {
@@ -40,6 +41,31 @@ TEST(OpenApi, DescribesTheProxyPath) {
   std::set<std::string> described = documented();
   EXPECT_TRUE(std::any_of(described.begin(), described.end(),
                           [](const std::string& operation) { return operation.starts_with("POST /agent/{name}"); }));
+}
+
+TEST(Operations, KnowWhatTheDocumentSaysAndRefuseTheRest) {
+  auto operations = Operations::load();
+  ASSERT_TRUE(operations.has_value()) << operations.error().reason();
+  for (const Api::Route& route : Api::routes())
+    EXPECT_NE(operations->find(route.method, route.pattern), nullptr) << route.method << " " << route.pattern;
+  const Operation& list = *operations->find("GET", "/v1/requests");
+  EXPECT_FALSE(list.takes_body);
+  EXPECT_TRUE(check_query(list, {{"agent", "bot"}, {"limit", "3"}, {"after", "x"}}).has_value());
+  auto unknown = check_query(list, {{"agnet", "bot"}});
+  ASSERT_FALSE(unknown.has_value());
+  EXPECT_EQ(unknown.error().reason(), "agnet: there is no such parameter");
+  EXPECT_EQ(unknown.error().hint(), "did you mean `agent`?");
+  EXPECT_FALSE(check_query(*operations->find("GET", "/v1/status"), {{"foo", ""}}).has_value());
+  EXPECT_TRUE(operations->find("PUT", "/v1/agents/{name}")->takes_body);
+}
+
+TEST(Operations, ABodyThatNobodyReadsIsRefused) {
+  for (std::string_view fine : {"", " \n", "{}", "null"}) EXPECT_TRUE(check_no_body(fine).has_value()) << fine;
+  for (std::string_view bad : {"{bad", "{\"a\":1}", "[]", "x"}) {
+    auto checked = check_no_body(bad);
+    ASSERT_FALSE(checked.has_value()) << bad;
+    EXPECT_EQ(checked.error().code(), Code::invalid);
+  }
 }
 
 TEST(PercentDecode, UndoesEscapesAndRefusesBrokenOnes) {

@@ -66,7 +66,8 @@ Result<void> Composition::start() {
 Result<void> Composition::lock_data() {
   std::error_code error;
   data_ = std::filesystem::absolute(data_, error);
-  GANTRY_TRY_VOID(named("create the data directory", os::make_directories(data_)));
+  if (auto made = named("create the data directory", os::make_directories(data_)); !made)
+    return std::unexpected(std::move(made).error().with_hint("--data names a directory that this user can write to"));
   // A server that was killed a moment ago may not be gone yet: its memory is given back before its lock.
   auto lock = os::lock_file(data_ / "lock");
   for (SteadyTime patience = clock_.steady() + lock_patience;
@@ -82,7 +83,11 @@ Result<void> Composition::lock_data() {
         Error(ErrorId::GR0001, fmt::format("{} already uses {}", who, data_.string()))
             .with_hint("gantry status shows it and gantry down stops it; --data DIR runs a second one"));
   }
-  if (!lock) return std::unexpected(std::move(lock).error().wrap("lock the data directory " + data_.string()));
+  if (!lock)
+    return std::unexpected(std::move(lock)
+                               .error()
+                               .wrap("lock the data directory " + data_.string())
+                               .with_hint("--data names a directory that this user can write to"));
   lock_ = std::move(*lock);
   return {};
 }
@@ -94,8 +99,10 @@ Result<void> Composition::open_log() {
   GANTRY_TRY_VOID(os::make_directories(data_ / "logs"));
   GANTRY_TRY(auto file, telemetry::file_sink({.path = data_ / "logs" / "server.log"}));
   log_options.sinks.push_back(std::move(file));
-  auto color = ::isatty(STDERR_FILENO) ? telemetry::Color::on : telemetry::Color::off;
-  log_options.sinks.push_back(telemetry::stderr_sink(format, color));
+  if (options_.stderr_log == StderrLog::on) {
+    auto color = ::isatty(STDERR_FILENO) ? telemetry::Color::on : telemetry::Color::off;
+    log_options.sinks.push_back(telemetry::stderr_sink(format, color));
+  }
   log_writer_ = std::make_unique<telemetry::LogWriter>(std::move(log_options), clock_);
   log_ = log_writer_->logger();
   return {};
@@ -182,7 +189,7 @@ Result<void> Composition::make_webhooks() {
 }
 
 Result<void> Composition::start_features() {
-  GANTRY_TRY_VOID(named("open the journal", journal_->open()));
+  GANTRY_TRY_VOID(journal_->open());
   GANTRY_TRY_VOID(run_blocking(*threads_, requests_->start()));
   GANTRY_TRY_VOID(named("start the agents", agents_->start()));
   proxy_->start();
@@ -191,8 +198,13 @@ Result<void> Composition::start_features() {
 }
 
 Result<void> Composition::listen() {
-  GANTRY_TRY(auto endpoint, net::Endpoint::parse(options_.config.text("listen")));
-  api_ = std::make_unique<Api>(*this);
+  auto parsed = net::Endpoint::parse(options_.config.text("listen"));
+  if (!parsed)
+    return std::unexpected(std::move(parsed).error().wrap("listen").with_hint(
+        "give HOST:PORT, such as --listen 127.0.0.1:8081; port 0 lets the kernel pick"));
+  const net::Endpoint endpoint = std::move(*parsed);
+  GANTRY_TRY(Operations operations, Operations::load());
+  api_ = std::make_unique<Api>(*this, std::move(operations));
   net::ServerOptions server_options{.listen = endpoint};
   server_options.limits.max_body_bytes = options_.config.size("request_body_limit").count;
   server_ = std::make_unique<net::Server>(server_options, net::ServerParts{*threads_, clock_, *api_});

@@ -81,7 +81,7 @@ void add_sandbox_checks(const Result<sandbox::Probe>& probe, json::Array& checks
   for (const sandbox::AchievedLimit& limit : achieved.limits) {
     Verdict verdict = limit.grade == sandbox::Grade::none ? Verdict::warn : Verdict::ok;
     checks.push_back(
-        check("limit " + limit.name, verdict, fmt::format("{} by {}", sandbox::to_string(limit.grade), limit.how)));
+        check("limit " + limit.name, verdict, fmt::format("{}: {}", sandbox::to_string(limit.grade), limit.how)));
   }
   for (const std::string& note : probe->notes) checks.push_back(check("note", Verdict::warn, note));
 }
@@ -127,10 +127,16 @@ Result<json::Value> examine_storage(Composition& server) {
   add("relational store", root / "store.db", Bytes{store.database.count + store.log.count},
       "specs, keys and the history");
   for (const Place& place : {Place{"workspaces", "workspaces"}, Place{"instances", "instances"},
-                             Place{"revisions", "revisions"}, Place{"logs", "logs"}}) {
+                             Place{"revisions", "revisions"}, Place{"uploads", "uploads"}, Place{"logs", "logs"}}) {
     auto bytes = os::disk_usage(root / place.path);
     add(place.what, root / place.path, bytes.value_or(Bytes{}), bytes ? "" : bytes.error().reason());
   }
+  // Of `up --detach`: what was said before the log was open, and last words.
+  Bytes detached;
+  std::error_code failure;
+  for (const char* name : {"server.log", "server.log.1"})
+    if (auto size = std::filesystem::file_size(root / name, failure); !failure) detached.count += size;
+  if (detached.count > 0) add("stderr of up --detach", root / "server.log", detached, "1Mi and the one before");
   GANTRY_TRY(os::DiskSpace space, os::disk_space(root));
   return json::Object{{"data", std::move(data)}, {"total_bytes", total}, {"free_bytes", space.available.count}};
 }

@@ -23,6 +23,8 @@ sigset_t block_stop_signals() {
 
 }  // namespace
 
+uint32_t journal_format() { return journal::segments_format(); }
+
 Result<void> serve(ServeOptions options) {
   sigset_t signals = block_stop_signals();
   auto announce = options.announce;

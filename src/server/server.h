@@ -30,15 +30,25 @@ struct Ready {
   int pid = 0;
 };
 
+/// Whether the log goes to stderr beside its file.
+enum class StderrLog {
+  on,
+  off,  ///< stderr is a file that nobody rotates: it gets what is written before the log is open, and last words
+};
+
 /// What a server is made of.
 struct ServeOptions {
   config::Config config;
   std::string version;
   std::string commit;
   std::string build;
+  StderrLog stderr_log = StderrLog::on;
   /// Called once, on the main thread, when the server answers.
   std::function<void(const Ready&)> announce;
 };
+
+/// The format of the journal that this build writes, and the newest that it reads.
+uint32_t journal_format();
 
 /// Runs until told to stop. GR0001 if another server uses the data directory. Blocks; for the main thread, before any
 /// other thread was started.

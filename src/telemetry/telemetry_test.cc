@@ -105,7 +105,7 @@ TEST(Log, WritesOneJsonObjectALineWithTypedFields) {
             fmt::format(
                 "{{\"time\":\"2023-11-14T22:13:20.000Z\",\"level\":\"info\",\"message\":\"agent \\\"deployed\\\"\\n\","
                 "\"agent\":\"bot\",\"ms\":12,\"ok\":true,\"ratio\":0.5,\"big\":18446744073709551615,\"took\":1.235,"
-                "\"size\":1048576,\"id\":\"{}\",\"error\":\"unavailable GR0001: locked\",\"text\":\"a\\tb\"}}\n",
+                "\"size\":1048576,\"id\":\"{}\",\"error\":\"conflict GR0001: locked\",\"text\":\"a\\tb\"}}\n",
                 id));
 }
 

@@ -179,18 +179,25 @@ Task<void> Deliverer::attempt(RecordPointer webhook, requests::Due due) {
 // A refused record is tried again until the journal takes it or the server stops; then the delivery goes out again
 // after the next start, with the same webhook-id.
 Task<void> Deliverer::write_until_durable(RequestId id, Write write) {
-  for (;;) {
-    auto ticket = stopping_.ticket();
-    auto written = co_await write();
-    if (written) co_return;
-    if (written.error().code() != Code::unavailable && written.error().code() != Code::exhausted) {
-      parts_.logger.error("a record cannot be written", telemetry::field("delivery", id),
-                          telemetry::field("error", written.error()));
-      co_return;
-    }
-    if (closed()) co_return;
-    co_await stopping_.wait(ticket, parts_.clock.steady() + options_.journal_retry);
-  }
+  RetryPlan plan{
+      .backoff = {.policy = Backoff::Policy::fixed, .initial = options_.journal_retry},
+      .again = [](const Error& error) { return error.code() == Code::unavailable || error.code() == Code::exhausted; },
+      .sleep = [this](Duration pause) { return sleep_unless_closed(pause); },
+      .clock = parts_.clock,
+      .random = parts_.random};
+  auto again = plan.again;
+  auto written = co_await retry(std::move(plan), std::move(write));
+  if (!written && !again(written.error()))
+    parts_.logger.error("a record cannot be written", telemetry::field("delivery", id),
+                        telemetry::field("error", written.error()));
+}
+
+// A close wakes it early, so that what waits is tried once more.
+Task<bool> Deliverer::sleep_unless_closed(Duration pause) {
+  auto ticket = stopping_.ticket();
+  if (closed()) co_return false;
+  co_await stopping_.wait(ticket, parts_.clock.steady() + pause);
+  co_return true;
 }
 
 Task<void> Deliverer::settle(RecordPointer webhook, requests::Due due, Answer answer) {

@@ -71,6 +71,7 @@ class Deliverer final : public requests::QueueListener {
   Task<void> record_answer(RecordPointer webhook, requests::Due due, Answer answer);
   Task<void> record_failure(RecordPointer webhook, requests::Due due, Answer answer);
   Task<void> write_until_durable(RequestId id, Write write);
+  Task<bool> sleep_unless_closed(Duration pause);
   Task<void> interrupt_after(Duration patience);
   std::shared_ptr<Lane> lane_here() { return lanes_[IoThreads::current().value_or(0)]; }
 

@@ -15,6 +15,7 @@ def problem(reply, status, code, error_id=None):
     assert reply.headers["Content-Type"] == "application/problem+json"
     body = reply.json()
     assert (body["status"], body["code"], body.get("id")) == (status, code, error_id), body
+    assert body["hint"] and body["request_id"] == reply.headers["Gantry-Request-Id"], body
     assert body["message"] and isinstance(body["retryable"], bool) and body["title"] and body["type"]
     return body
 
@@ -167,7 +168,7 @@ def test_status_and_doctor_tell_what_is(server):
     storage = server.api("GET", "/v1/doctor/storage")
     assert storage["total_bytes"] == sum(row["bytes"] for row in storage["data"]) and storage["free_bytes"] > 0
     version = server.api("GET", "/v1/version")
-    assert re.match(r"\d+\.\d+\.\d+", version["version"]) and set(version) == {"version", "commit", "build"}
+    assert re.match(r"\d+\.\d+\.\d+", version["version"]) and set(version) == {"version", "commit", "build", "journal_format"}
 
 
 def test_agent_in_full_has_the_fields_that_clients_rely_on(server):
@@ -226,3 +227,17 @@ def test_a_body_above_the_limit_is_refused(make_server):
         connection.send(head("POST", "/agent/bot/do/b", fields))
         assert connection.read_head().status == 413
     assert [row["target"] for row in server.requests()] == ["/do/a"]
+
+
+def test_what_an_operation_does_not_take_is_refused_and_not_ignored(server):
+    server.deploy("bot")
+    for method, path, body, word in [
+        ("GET", "/v1/requests?foo=zzz", None, "foo"), ("GET", "/v1/status?verbose=1", None, "verbose"),
+        ("POST", "/v1/agents/bot/stop", "{bad", "body"), ("POST", "/v1/agents/bot/restart", '{"force": true}', "body"),
+        ("DELETE", "/v1/agents/bot?force=true", None, "force"),
+    ]:  # fmt: skip
+        told = problem(server.request(method, path, body), 400, "invalid")
+        assert word in told["message"], (path, told)
+    assert "agent" in problem(server.request("GET", "/v1/requests?agnt=bot"), 400, "invalid")["hint"]
+    assert server.agent("bot")["status"] == "running"
+    assert server.request("POST", "/v1/agents/bot/stop?wait=30s", "{}").status == 200

@@ -160,11 +160,78 @@ def test_up_and_down_run_a_server_in_the_background(make_server):
     try:
         assert server.cli_json("status")["url"] == announced["url"]
         again = server.cli("up", "--detach", "--listen", "127.0.0.1:0")
-        assert again.returncode == 11 and "GR0001" in again.stderr, again.stderr
+        assert again.returncode == 5 and "GR0001" in again.stderr, again.stderr
+        here = server.cli("up", "--listen", "127.0.0.1:0")
+        assert (here.returncode, here.stderr) == (5, again.stderr), "the same error, whoever started it"
+        assert [line.split(":")[0] for line in again.stderr.splitlines()] == ["error", "hint"], again.stderr
+        # The log is in its file, which is rotated, and not in the one that takes stderr.
+        assert '"server ready"' in (server.data / "logs" / "server.log").read_text()
+        assert "server ready" not in (server.data / "server.log").read_text()
+        rows = {row["what"] for row in server.cli_json("doctor", "--storage")["data"]}
+        assert "uploads" in rows and "logs" in rows, rows
     finally:
         down = server.cli("down", "--timeout", "30s", "--kill")
     assert down.returncode == 0, down.stderr
     assert server.cli("status").returncode == 11
+
+
+def test_a_server_that_cannot_start_says_why_and_what_to_do(make_server, home):
+    server = make_server()
+    (home / "file").write_text("no directory")
+    for detach in ([], ["--detach"]):
+        for code, words in [(7, ("up", "--listen", "nonsense")), (7, ("up", "--listen", "127.0.0.1:99999"))]:
+            done = server.cli(*words, *detach)
+            assert done.returncode == code and "\nhint: " in done.stderr and done.stdout == "", (words, detach, done.stderr)
+        done = server.cli("up", "--data", home / "file", *detach)
+        assert done.returncode not in (0, 11) and "\nhint: " in done.stderr, (detach, done.stderr)
+    assert "7 validation failed" in " ".join(server.cli("help", "up").stdout.split())
+
+
+STREAMER = """
+import http.server, os, signal
+class Handler(http.server.BaseHTTPRequestHandler):
+    protocol_version = "HTTP/1.1"
+    def do_GET(self):
+        self.stream()
+    def do_POST(self):
+        self.rfile.read(int(self.headers.get("Content-Length", 0)))
+        self.stream()
+    def stream(self):
+        self.send_response(200)
+        self.send_header("Transfer-Encoding", "chunked")
+        self.end_headers()
+        self.wfile.write(b"5\\r\\nhalf \\r\\n")
+        self.wfile.flush()
+        if self.headers.get("Gantry-Attempt", "1") == "1":
+            os.kill(os.getpid(), signal.SIGKILL)
+        self.wfile.write(b"5\\r\\nwhole\\r\\n0\\r\\n\\r\\n")
+http.server.HTTPServer(("127.0.0.1", int(os.environ["PORT"])), Handler).serve_forever()
+"""
+
+
+def test_an_answer_that_breaks_off_tells_what_became_of_the_request(server, home):
+    directory = home / "streamer"
+    directory.mkdir()
+    (directory / "app.py").write_text(STREAMER)
+    server.put("streamer", {"command": ["python3", "app.py"], "workdir": str(directory), "grace": "1s",
+                            "persistence": {"retry": {"initial": "50ms", "cap": "200ms"}}})  # fmt: skip
+    server.wait_ready("streamer")
+    done = server.cli("invoke", "streamer", "/", "-d", "x")
+    request_id = server.requests(agent="streamer")[0]["id"]
+    assert (done.returncode, done.stdout) == (13, "half "), done.stderr
+    assert "the answer broke off; request " + request_id in done.stderr and f"hint: gantry requests show {request_id}" in done.stderr
+    assert server.wait_finished(request_id)["attempts"] == 2
+    server.wait_ready("streamer")
+    done = server.cli("invoke", "streamer", "/")
+    assert done.returncode == 13 and "not of a kind that is kept" in done.stderr, done.stderr
+
+
+def test_a_call_that_nobody_can_take_tells_the_real_state(server):
+    server.put("loop", {"command": ["sh", "-c", "exit 3"]})
+    wait_for(lambda: server.agent("loop")["status"] == "crash_loop", 60, "a crash loop")
+    done = server.cli("invoke", "loop", "/x", "--wait", "1s")
+    assert done.returncode == 5 and "agent 'loop' is crash_loop: exit 3" in done.stderr, done.stderr
+    assert "Prefer" not in done.stderr and "\nhint: gantry inspect loop" in done.stderr
 
 
 def test_logs_follow_until_interrupted(server):

@@ -157,7 +157,7 @@ def test_an_export_that_breaks_off_says_how_to_continue(bot, home):
         bot.call("bot", f"/do/x{n}", "POST", bodies[n % 4])
     path = home / "out.jsonl"
     command = [binary(), "requests", "export", "--path", "/do/x*"]
-    export = subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.PIPE, env=bot.environment, cwd=home)
+    export = subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.PIPE, env=bot.environment, cwd=home, bufsize=0)
     # What is not read is not sent: the server goes away in the middle.
     first = export.stdout.readline()
     bot.kill9()

@@ -6,7 +6,7 @@ import pathlib
 import re
 import threading
 
-from gantry_server import alive, descendants, wait_for
+from gantry_server import alive, descendants, kill_process, wait_for
 
 
 class Stream:
@@ -74,6 +74,13 @@ def test_a_clean_stop_leaves_nothing_behind_and_agents_return_with_the_server(se
     server.start()
     server.wait_ready("bot")
     assert [row[1] for row in server.agent_log("bot")] == ["a", "a"], "the workspace stays"
+
+
+def test_killing_the_process_that_inspect_shows_is_told_as_that(server):
+    server.deploy("bot")
+    kill_process(server.sandbox_pid("bot"))
+    wait_for(lambda: "killed from outside (SIGKILL)" in json.dumps(server.agent("bot")), 30, "the reason")
+    server.wait_ready("bot")
 
 
 def test_a_stopped_agent_stays_stopped_over_a_restart(server):

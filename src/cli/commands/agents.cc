@@ -260,6 +260,19 @@ Result<int> run_list(Session& session) {
   });
 }
 
+/// What to do about an agent that does not run as it should, where its reason tells; nullopt if all is well.
+std::optional<std::string> way_out(const json::Value& agent) {
+  const std::string name = text_at(agent, "name");
+  const std::string words = state_in_words(agent);
+  if (words.contains("workspace above"))
+    return fmt::format(
+        "raise resources.workspace and deploy again; its files stay. gantry remove {} deletes the agent with them",
+        name);
+  if (words.contains("out of memory")) return "raise resources.memory and deploy again";
+  if (text_at(agent, "status") == "crash_loop") return fmt::format("gantry logs {} --tail 50", name);
+  return std::nullopt;
+}
+
 Result<int> run_inspect(Session& session) {
   const std::string& name = session.given().required("NAME");
   GANTRY_TRY(ApiClient * api, session.api());
@@ -268,6 +281,7 @@ Result<int> run_inspect(Session& session) {
   session.print_value(*agent, "name", [&](const json::Value& value) {
     return render_agent(value, session.out_style(), session.now());
   });
+  if (auto hint = way_out(*agent); hint && session.for_people()) session.say(fmt::format("hint: {}", *hint));
   return 0;
 }
 

@@ -73,7 +73,11 @@ Result<int> run_config_get(Session& session) {
 Result<int> run_config_set(Session& session) {
   GANTRY_TRY(const config::Option* option, option_of(session.given().required("KEY")));
   const std::string& value = session.given().required("VALUE");
-  GANTRY_TRY_VOID(config::check_value(*option, value));
+  if (auto checked = config::check_value(*option, value); !checked)
+    return std::unexpected(std::move(checked)
+                               .error()
+                               .wrap(option->name)
+                               .with_hint(fmt::format("gantry config get {} shows what holds now", option->name)));
   std::filesystem::path file = file_to_change(session);
   GANTRY_TRY_VOID(config::set_value(file, option->name, value));
   std::string shown = option->secrecy == config::Secrecy::secret ? std::string(telemetry::redacted) : value;

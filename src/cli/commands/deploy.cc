@@ -21,6 +21,20 @@ struct Checked {
   std::filesystem::path base;
 };
 
+/// The client has the directories, so it says before anything is sent which one is missing.
+core::ParseOptions options_for(const Environment& environment, std::filesystem::path base) {
+  core::ParseOptions options{.environment = environment.variable};
+  options.check_workdir = [base = std::move(base)](std::string_view workdir) -> std::optional<core::Complaint> {
+    const std::filesystem::path place = (base / workdir).lexically_normal();
+    std::error_code failure;
+    if (std::filesystem::is_directory(place, failure)) return std::nullopt;
+    const bool exists = std::filesystem::exists(place, failure);
+    return core::Complaint{fmt::format("{} {}", workdir, exists ? "is no directory" : "does not exist"),
+                           fmt::format("name a directory with the program; this one would be {}", place.string())};
+  };
+  return options;
+}
+
 Result<Checked> read_source(Session& session, const std::string& file) {
   Environment& environment = session.environment();
   Checked checked;
@@ -38,7 +52,7 @@ Result<Checked> read_source(Session& session, const std::string& file) {
     checked.source.file = file;
     checked.base = path.parent_path();
   }
-  checked.parsed = core::parse_resources(checked.source, {.environment = environment.variable});
+  checked.parsed = core::parse_resources(checked.source, options_for(environment, checked.base));
   return checked;
 }
 
@@ -84,72 +98,79 @@ constexpr int validation_failed = 7;
 
 // ---- The spec from flags ---------------------------------------------------------------------
 
-Result<std::pair<std::string, std::string>> key_and_value(std::string_view flag, const std::string& text) {
-  size_t equals = text.find('=');
-  if (equals == std::string::npos || equals == 0)
-    return fail(ErrorId::GR0801, "{}: '{}' is not of the form K=V", flag, text);
-  return std::pair(text.substr(0, equals), text.substr(equals + 1));
-}
+/// Reads flags one after the other and keeps what is wrong with each: all mistakes in one pass. That sizes and
+/// numbers are such, and pairs of the form K=V, was checked when the command line was taken apart.
+class SpecFlags {
+ public:
+  explicit SpecFlags(const Invocation& given) : given_(given) {}
 
-Result<> read_pairs(const Invocation& given, std::string_view flag, std::map<std::string, std::string>& into) {
-  for (const auto& text : given.list(flag)) {
-    GANTRY_TRY(auto pair, key_and_value(flag, text));
-    into.insert_or_assign(pair.first, pair.second);
-  }
-  return {};
-}
-
-/// A number of a flag in the type of its field; too large is refused here, the range by core.
-template <class T>
-Result<> read_number(const Invocation& given, std::string_view flag, T& into) {
-  auto value = given.number(flag);
-  if (!value) return {};
-  if (*value > std::numeric_limits<T>::max())
-    return fail(ErrorId::GR0801, "{}: {} is above {}", flag, *value, std::numeric_limits<T>::max());
-  into = static_cast<T>(*value);
-  return {};
-}
-
-Result<> read_limits(const Invocation& given, core::Resources& resources) {
-  auto size = [&](std::string_view flag, Bytes& into) -> Result<> {
-    if (auto text = given.text(flag)) {
-      GANTRY_TRY(into, parse_bytes(*text));
+  Result<core::AgentSpec> read() {
+    core::AgentSpec spec;
+    for (std::string_view needed : {"--name", "--command"})
+      if (!given_.has(needed)) refuse(fmt::format("{} is missing", needed));
+    spec.name = given_.text_or("--name", "");
+    spec.workdir = given_.text_or("--workdir", "");
+    auto command = core::split_command(given_.text_or("--command", ""));
+    if (command) {
+      spec.command = std::move(*command);
+    } else {
+      refuse(fmt::format("--command: {}", command.error().reason()));
     }
-    return {};
-  };
-  GANTRY_TRY_VOID(size("--memory", resources.memory));
-  GANTRY_TRY_VOID(size("--tmp", resources.tmp));
-  GANTRY_TRY_VOID(size("--workspace", resources.workspace));
-  if (auto text = given.text("--cpu")) {
-    GANTRY_TRY(resources.cpu, parse_cpu(*text));
+    pairs("--env", spec.env);
+    pairs("--label", spec.labels);
+    number("--port", spec.port);
+    number("--replicas", spec.replicas);
+    number("--concurrency", spec.concurrency);
+    number("--retries", spec.persistence.retry.max);
+    limits(spec.resources);
+    if (auto path = given_.text("--health")) {
+      spec.health.check.kind = core::Probe::Kind::http;
+      spec.health.check.endpoint = *path;
+    }
+    spec.timeout = given_.duration("--request-timeout").value_or(spec.timeout);
+    spec.grace = given_.duration("--grace").value_or(spec.grace);
+    if (given_.has("--public")) spec.exposure = core::Exposure::public_path;
+    if (given_.has("--no-persistence")) spec.persistence.enabled = false;
+    if (!mistakes_.empty()) return std::unexpected(all_of(std::move(mistakes_), example));
+    return spec;
   }
-  return read_number(given, "--pids", resources.pids);
-}
 
-Result<core::AgentSpec> spec_from_flags(const Invocation& given) {
-  core::AgentSpec spec;
-  spec.name = given.text_or("--name", "");
-  spec.workdir = given.text_or("--workdir", "");
-  auto command = core::split_command(given.text_or("--command", ""));
-  if (!command) return fail(ErrorId::GR0801, "--command: {}", command.error().reason());
-  spec.command = std::move(*command);
-  GANTRY_TRY_VOID(read_pairs(given, "--env", spec.env));
-  GANTRY_TRY_VOID(read_pairs(given, "--label", spec.labels));
-  GANTRY_TRY_VOID(read_number(given, "--port", spec.port));
-  GANTRY_TRY_VOID(read_number(given, "--replicas", spec.replicas));
-  GANTRY_TRY_VOID(read_number(given, "--concurrency", spec.concurrency));
-  GANTRY_TRY_VOID(read_number(given, "--retries", spec.persistence.retry.max));
-  GANTRY_TRY_VOID(read_limits(given, spec.resources));
-  if (auto path = given.text("--health")) {
-    spec.health.check.kind = core::Probe::Kind::http;
-    spec.health.check.endpoint = *path;
+ private:
+  static constexpr std::string_view example = "gantry deploy --name bot --command \"python3 app.py\" --workdir ./bot";
+
+  void refuse(std::string reason) { mistakes_.emplace_back(ErrorId::GR0801, std::move(reason)); }
+
+  void pairs(std::string_view flag, std::map<std::string, std::string>& into) {
+    for (const auto& text : given_.list(flag)) {
+      const size_t equals = text.find('=');
+      into.insert_or_assign(text.substr(0, equals), text.substr(equals + 1));
+    }
   }
-  spec.timeout = given.duration("--request-timeout").value_or(spec.timeout);
-  spec.grace = given.duration("--grace").value_or(spec.grace);
-  if (given.has("--public")) spec.exposure = core::Exposure::public_path;
-  if (given.has("--no-persistence")) spec.persistence.enabled = false;
-  return spec;
-}
+
+  /// A number in the type of its field; too large is refused here, the range by core.
+  template <class T>
+  void number(std::string_view flag, T& into) {
+    auto value = given_.number(flag);
+    if (!value) return;
+    if (*value > std::numeric_limits<T>::max())
+      return refuse(fmt::format("{}: {} is above {}", flag, *value, std::numeric_limits<T>::max()));
+    into = static_cast<T>(*value);
+  }
+
+  void limits(core::Resources& resources) {
+    auto size = [&](std::string_view flag, Bytes& into) {
+      if (auto text = given_.text(flag)) into = parse_bytes(*text).value_or(into);
+    };
+    size("--memory", resources.memory);
+    size("--tmp", resources.tmp);
+    size("--workspace", resources.workspace);
+    if (auto text = given_.text("--cpu")) resources.cpu = parse_cpu(*text).value_or(resources.cpu);
+    number("--pids", resources.pids);
+  }
+
+  const Invocation& given_;
+  std::vector<Error> mistakes_;
+};
 
 /// The flags that describe an agent, as far as they were given.
 std::vector<std::string_view> given_spec_flags(const Invocation& given) {
@@ -162,17 +183,11 @@ std::vector<std::string_view> given_spec_flags(const Invocation& given) {
 
 /// Checks the flags as a source of their own; its diagnostics have no place but name the flag.
 Result<std::vector<Checked>> read_flags(Session& session) {
-  const Invocation& given = session.given();
-  for (std::string_view needed : {"--name", "--command"}) {
-    if (given.has(needed)) continue;
-    return std::unexpected(Error(ErrorId::GR0801, fmt::format("{} is missing", needed))
-                               .with_hint("gantry deploy --name bot --command \"python3 app.py\" --workdir ./bot"));
-  }
-  GANTRY_TRY(core::AgentSpec spec, spec_from_flags(given));
+  GANTRY_TRY(core::AgentSpec spec, SpecFlags(session.given()).read());
   Checked checked;
-  checked.parsed.diagnostics = core::validate_agent_spec(spec);
-  checked.parsed.agents.push_back(std::move(spec));
   checked.base = session.environment().working_directory;
+  checked.parsed.diagnostics = core::validate_agent_spec(spec, options_for(session.environment(), checked.base));
+  checked.parsed.agents.push_back(std::move(spec));
   std::vector<Checked> all;
   all.push_back(std::move(checked));
   return all;
@@ -183,7 +198,11 @@ Result<std::vector<Checked>> read_input(Session& session) {
   if (files.empty()) return read_flags(session);
   auto flags = given_spec_flags(session.given());
   if (!flags.empty())
-    return fail(ErrorId::GR0801, "--config and {} cannot be combined: the file describes the agents", flags.front());
+    return std::unexpected(
+        Error(ErrorId::GR0801, fmt::format("--config and {} cannot be combined: the file describes "
+                                           "the agents",
+                                           flags.front()))
+            .with_hint(fmt::format("leave out {}, or write it into {}", flags.front(), files.front())));
   return read_sources(session, files);
 }
 
@@ -261,7 +280,10 @@ Result<int> run_deploy(Session& session) {
   Result<> ready = session.given().has("--no-wait") ? Result<>() : wait_until_ready(session, *api, rows);
   session.print_listing(result_listing(), rows);
   if (!ready) return std::unexpected(std::move(ready).error());
-  if (!rows.empty()) session.suggest(fmt::format("gantry invoke {} /", text_at(rows.front(), "name")));
+  // Which paths and methods the program has, only its author knows.
+  if (!rows.empty())
+    session.suggest(fmt::format("gantry inspect {}", text_at(rows.front(), "name")),
+                    fmt::format("gantry invoke {} PATH sends it a request", text_at(rows.front(), "name")));
   return 0;
 }
 

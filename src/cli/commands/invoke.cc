@@ -25,7 +25,11 @@ class BodySource {
     if (data == "-") {
       source.stream_ = session.environment().in;
     } else if (data.starts_with('@')) {
-      GANTRY_TRY(source.file_, os::open_file(data.substr(1), O_RDONLY));
+      auto file = os::open_file(data.substr(1), O_RDONLY);
+      if (!file)
+        return std::unexpected(std::move(file).error().wrap("--body").with_hint(
+            "name a file that can be read, - for standard input, or give the text itself"));
+      source.file_ = std::move(*file);
     } else {
       source.text_ = data;
     }
@@ -66,7 +70,9 @@ Result<> add_headers(net::OutgoingRequest& request, const std::vector<std::strin
     std::string_view name = trim(std::string_view(line).substr(0, colon));
     std::string_view value = colon == std::string::npos ? "" : trim(std::string_view(line).substr(colon + 1));
     if (colon == std::string::npos || !net::is_valid_header({name, value}))
-      return fail(ErrorId::GR0801, "--header: '{}' is not of the form 'Name: value'", line);
+      return std::unexpected(
+          Error(ErrorId::GR0801, fmt::format("--header: '{}' is not of the form 'Name: value'", line))
+              .with_hint("write it as in -H 'Content-Type: application/json'"));
     request.headers.add(name, value);
   }
   return {};
@@ -178,6 +184,26 @@ class AnswerPrinter {
   std::string collected_;
 };
 
+/// What became of a request whose answer did not come to its end: the server knows.
+Error broken_off(ApiClient& api, std::string_view name, const std::string& id, const Error& cause) {
+  auto told = [&](std::string_view what, std::string hint) {
+    return Error(ErrorId::GR0809, fmt::format("the answer broke off; {}", what)).with_hint(hint);
+  };
+  const std::string show = fmt::format("gantry requests show {}", id);
+  auto request = api.get("/v1/requests/" + percent_encode(id));
+  if (request) {
+    const std::string status = text_at(*request, "status");
+    if (status == "completed") return told(fmt::format("request {} is completed and its answer recorded", id), show);
+    if (status == "failed") return told(fmt::format("request {} is a dead letter now", id), show);
+    if (status == "cancelled") return told(fmt::format("request {} was cancelled", id), show);
+    return told(fmt::format("request {} is kept and tried again", id), show);
+  }
+  if (request.error().code() == Code::not_found)
+    return told(fmt::format("request {} is not of a kind that is kept", id),
+                fmt::format("gantry logs {} --tail 50", name));
+  return told(fmt::format("{}; request {} can be looked up when the server is back", cause.reason(), id), show);
+}
+
 Result<net::OutgoingRequest> build_request(Session& session, ApiClient& api, net::HttpClient::Streams& streams) {
   const Invocation& given = session.given();
   std::string path = given.argument("PATH").value_or("/");
@@ -207,11 +233,28 @@ Result<int> run_invoke(Session& session) {
     printer.body(piece);
     return {};
   };
+  std::string id;
+  streams.head = [&](const net::ResponseHead& head) { id = request_id_of(head.headers); };
   GANTRY_TRY(auto request, build_request(session, *api, streams));
   auto answer = api->exchange(std::move(request), std::move(streams));
+  // With an id the server is there and has begun to answer: what broke is this answer.
+  if (!answer && answer.error().code() == Code::unavailable && !id.empty()) {
+    printer.end();
+    return std::unexpected(broken_off(*api, name, id, answer.error()));
+  }
   if (!answer) return std::unexpected(std::move(answer).error());
 
-  if (is_problem(*answer)) return std::unexpected(about_agent(*api, name, error_of(*answer)));
+  if (is_problem(*answer)) {
+    Error refusal = error_of(*answer);
+    // The hint of the server is for callers that speak HTTP.
+    if (refusal.id() == ErrorId::GR0403)
+      return std::unexpected(
+          Error(refusal.id(), refusal.reason())
+              .with_hint(session.given().has("--wait")
+                             ? fmt::format("gantry inspect {0}; gantry logs {0} --tail 50", name)
+                             : fmt::format("gantry inspect {0}; or wait for an instance with --wait 30s", name)));
+    return std::unexpected(about_agent(*api, name, std::move(refusal)));
+  }
   printer.begin(answer->status, answer->headers);
   printer.body(answer->body);
   if (!session.for_people()) {

@@ -237,12 +237,20 @@ void print_request(Session& session, const json::Value& request) {
 
 Result<int> run_requests_list(Session& session) {
   const Invocation& given = session.given();
+  if (given.number_or_fallback("--limit") == 0)
+    return std::unexpected(
+        Error(ErrorId::GR0801, "--limit: 0 would show nothing").with_hint("--limit takes 1 or more"));
   std::string target = "/v1/requests" + filter_query(given);
   if (given.has("--all-queues")) target += fmt::format("{}all_queues=true", target.contains('?') ? "&" : "?");
   return watch(session, [&]() -> Result<Frame> {
     GANTRY_TRY(ApiClient * api, session.api());
     auto rows = api->list(target, given.number_or_fallback("--limit"));
-    if (!rows) return std::unexpected(about_agent(*api, given.text_or("--agent", ""), std::move(rows).error()));
+    const std::string name = given.text_or("--agent", "");
+    if (!rows) return std::unexpected(about_agent(*api, name, std::move(rows).error()));
+    // Of an agent that was removed there may be requests; nothing at all may be a typing error.
+    if (rows->empty() && !name.empty() && !name.starts_with("webhook:"))
+      if (auto agent = api->get(agent_path(name)); !agent)
+        return std::unexpected(about_agent(*api, name, std::move(agent).error()));
     return listing_frame(session, request_listing(session.now()), *rows);
   });
 }

@@ -43,11 +43,17 @@ Result<int> run_detached(Session& session, const std::filesystem::path& data) {
   const bool as_json = session.given().choice("--output") == "json";
   session.print(as_json ? json::serialize(ready) + "\n" : ready_line(ready));
   if (!as_json) {
-    session.say(fmt::format("log: {}", options.log.string()));
-    session.suggest("gantry deploy --name bot --command \"python3 app.py\" --workdir ./bot");
+    session.say(fmt::format("log: {}", (data / "logs" / "server.log").string()));
+    session.suggest("gantry help deploy", "how to run a program of yours");
   }
   child->release();
   return 0;
+}
+
+/// Starting a server is no advice for who wants to stop one.
+Error nothing_to_stop(const Error& error) {
+  return Error(error.id(), error.reason())
+      .with_hint("no server is to be stopped there; gantry config view --origin shows where this command looked");
 }
 
 /// The process of the server if it runs on this machine with this data directory.
@@ -82,6 +88,17 @@ Result<> kill_server(const std::optional<os::ProcessIdentity>& local) {
   auto sent = os::signal_process(pidfd, SIGKILL);
   if (!sent && sent.error().code() != Code::not_found) return sent;
   return {};
+}
+
+/// Whoever can reach the port reads keys and bodies on their way: HTTP is not encrypted.
+void warn_if_exposed(Session& session, const std::string& listen) {
+  auto endpoint = net::Endpoint::parse(listen);
+  if (!endpoint || !endpoint->unix_path.empty()) return;
+  const std::string& host = endpoint->host;
+  if (host == "localhost" || host == "::1" || host.starts_with("127.")) return;
+  session.say(
+      fmt::format("warning: {} is reachable from other machines, and keys and bodies travel over plain HTTP", listen));
+  session.say("hint: listen on 127.0.0.1 and put a proxy with TLS in front of it");
 }
 
 std::string render_status(const json::Value& status, const Style& style) {
@@ -128,15 +145,24 @@ std::string status_identity(json::Value status) {
 
 Result<int> run_up(Session& session) {
   GANTRY_TRY(const config::Config* settings, session.config());
+  const bool is_child = session.environment().variable(child_variable).has_value();
+  if (!is_child) warn_if_exposed(session, settings->text("listen"));
   if (session.given().has("--detach")) return run_detached(session, settings->text("data"));
-  UpOptions options{*settings, session.given().choice("--output") == "json" ? Announce::json : Announce::text};
-  return session.environment().run_server(options);
+  UpOptions options{*settings, session.given().choice("--output") == "json" ? Announce::json : Announce::text,
+                    is_child ? StartedBy::command : StartedBy::person};
+  auto code = session.environment().run_server(options);
+  if (!code && is_child) session.print(failure_line(code.error()));
+  return code;
 }
 
 Result<int> run_down(Session& session) {
   GANTRY_TRY(const config::Config* settings, session.config());
-  GANTRY_TRY(ApiClient * api, session.api());
-  GANTRY_TRY(json::Value status, api->get("/v1/status"));
+  auto reached = session.api();
+  if (!reached && reached.error().id() == ErrorId::GR0002) return std::unexpected(nothing_to_stop(reached.error()));
+  GANTRY_TRY(ApiClient * api, std::move(reached));
+  auto found = api->get("/v1/status");
+  if (!found && found.error().id() == ErrorId::GR0002) return std::unexpected(nothing_to_stop(found.error()));
+  GANTRY_TRY(json::Value status, std::move(found));
   auto local = local_server(settings->text("data"), int_at(status, "pid"));
   GANTRY_TRY_VOID(api->post("/v1/server/shutdown"));
 
@@ -180,7 +206,11 @@ Result<int> run_status(Session& session) {
 
 Result<int> run_version(Session& session) {
   const BuildInfo& build = session.environment().build;
-  json::Object value{{"version", build.version}, {"commit", build.commit}, {"build", build.build}, {"server", nullptr}};
+  json::Object value{{"version", build.version},
+                     {"commit", build.commit},
+                     {"build", build.build},
+                     {"journal_format", build.journal_format},
+                     {"server", nullptr}};
   // No server, or one that does not answer, is no error here: the version of this binary stands by itself.
   auto api = session.api();
   auto server = api ? (*api)->get("/v1/version") : Result<json::Value>(std::unexpected(api.error()));
@@ -190,6 +220,8 @@ Result<int> run_version(Session& session) {
     if (server)
       out += fmt::format("server {} (commit {}, {} build) at {}\n", text_at(*server, "version"),
                          text_at(*server, "commit"), text_at(*server, "build"), (*api)->url());
+    if (session.format() == Format::wide)
+      out += fmt::format("journal: reads formats up to {0} and writes {0}\n", build.journal_format);
     return out;
   });
   return 0;

@@ -26,7 +26,9 @@ Result<std::vector<std::string>> chosen_agents(Session& session, std::string_vie
   GANTRY_TRY(ApiClient * api, session.api());
   GANTRY_TRY(json::Array rows, api->list("/v1/agents"));
   for (const auto& row : rows) names.push_back(text_at(row, "name"));
-  if (!names.empty())
+  if (names.size() == 1)
+    GANTRY_TRY_VOID(session.confirm(fmt::format("{} {}, the only agent?", question_verb, names[0])));
+  if (names.size() > 1)
     GANTRY_TRY_VOID(
         session.confirm(fmt::format("{} all {} agents ({})?", question_verb, names.size(), fmt::join(names, ", "))));
   return names;
@@ -55,6 +57,14 @@ Result<json::Value> call_verb(Session& session, const std::string& name, std::st
   return std::unexpected(std::move(error).wrap(name));
 }
 
+/// Why there is nothing to resume; nullopt if there is. An agent that is not there is told by the verb itself.
+Result<std::optional<std::string>> not_paused(Session& session, const std::string& name) {
+  GANTRY_TRY(ApiClient * api, session.api());
+  auto agent = api->get(agent_path(name));
+  if (!agent || text_at(*agent, "status") == "paused") return std::nullopt;
+  return fmt::format("{} is {}, not paused: nothing to resume", name, text_at(*agent, "status"));
+}
+
 Result<int> run_verb(Session& session, const VerbText& text) {
   GANTRY_TRY(auto names, chosen_agents(session, text.asks));
   json::Array agents;
@@ -63,10 +73,17 @@ Result<int> run_verb(Session& session, const VerbText& text) {
   for (const auto& name : names) {
     // Without a terminal the line that says that it is done is enough.
     if (session.environment().err_device == Device::terminal) progress.show(fmt::format("{} {}", text.verb, name));
+    std::optional<std::string> in_vain;
+    if (text.verb == "resume") {
+      GANTRY_TRY(in_vain, not_paused(session, name));
+    }
     auto agent = call_verb(session, name, text.verb, {});
     progress.clear();
     if (agent) {
-      if (session.for_people()) print_agents(session, {*agent}, text.past);
+      if (in_vain)
+        session.say(*in_vain);
+      else if (session.for_people())
+        print_agents(session, {*agent}, text.past);
       agents.push_back(std::move(*agent));
     } else if (!first) {
       // The others are still worth trying; the first reason is told at the end.
@@ -97,7 +114,12 @@ Result<int> run_scale(Session& session) {
 
 Result<int> run_remove(Session& session) {
   GANTRY_TRY(auto names, chosen_agents(session, "Remove"));
-  if (!session.given().has("--all")) {
+  if (!session.given().has("--all") && !session.given().has("--yes")) {
+    // A question about what is not there would have to be answered for nothing.
+    GANTRY_TRY(ApiClient * known, session.api());
+    for (const auto& name : names)
+      if (auto agent = known->get(agent_path(name)); !agent)
+        return std::unexpected(about_agent(*known, name, std::move(agent).error()));
     GANTRY_TRY_VOID(
         session.confirm(fmt::format("Remove {}? Unfinished requests become dead letters.", fmt::join(names, ", "))));
   }

@@ -71,7 +71,8 @@ Result<void> read_header(Storage& storage, uint64_t number, Found& found) {
   bytes.resize(got);
   found.status = decode_header(bytes, found.header);
   if (found.status == HeaderStatus::newer)
-    return fail(ErrorId::GR0104, "'{}' has a format version above {}", found.raw, format_version);
+    return fail(ErrorId::GR0104, "'{}' was written with a format version above {}, the latest that this build reads",
+                found.raw, format_version);
   if (found.status == HeaderStatus::valid && found.header.number != number)
     return std::unexpected(damaged(number, 0, fmt::format("its header says {}", found.header.number)));
   return {};

@@ -78,7 +78,8 @@ Result<void> SegmentsJournal::prepare_directory() {
 Result<void> SegmentsJournal::open() {
   GANTRY_CHECK(state_ == State::made);
   auto opened = try_open();
-  if (!opened) return std::unexpected(std::move(opened).error().wrap("open the journal"));
+  if (!opened)
+    return std::unexpected(std::move(opened).error().wrap("open the journal " + options_.directory.native()));
   return {};
 }
 
@@ -236,6 +237,8 @@ Result<void> SegmentsJournal::tidy_up() {
 }
 
 }  // namespace segments
+
+uint32_t segments_format() { return segments::format_version; }
 
 std::unique_ptr<Journal> make_segments(Options options, Clock& clock, Random& random) {
   return std::make_unique<segments::SegmentsJournal>(std::move(options), clock, random, nullptr);

@@ -294,6 +294,8 @@ Task<void> Instance::kill_group() {
 void Instance::bury() {
   Evidence evidence{read_exit_file(instance_dir_), record_.group.oom_kills(), false, record_.limits};
   ExitInfo info = explain_exit(evidence);
+  // It may have gone with the machine: that somebody killed it is only known where its end is seen.
+  if (info.reason == ExitReason::lost) info.signal = 0;
   if (!info.at) info.at = shared_.clock.now();
   pool_.close();
   std::lock_guard lock(mutex_);

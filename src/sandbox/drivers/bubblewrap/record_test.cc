@@ -41,7 +41,7 @@ TEST(ExplainExit, WeighsWhatIsKnown) {
       {"the driver stopped it", ended(SIGKILL), 0, true, "workspace above 1Gi"},
       {"abandoned", shim::Exited{shim::EndReason::abandoned, SIGKILL, 1, 0, 0}, 0, false,
        "stopped: no server came back"},
-      {"nobody saw", std::nullopt, 0, false, "gone: its end was not seen"},
+      {"the shim was killed", std::nullopt, 0, false, "killed from outside (SIGKILL)"},
   };
   for (const Row& row : rows) {
     ExitInfo info = explain_exit({row.exited, row.oom_kills, row.workspace, Limits{}});

@@ -35,7 +35,7 @@ ErrorId id_of(sqlite3* handle, int status) {
   }
 }
 
-std::string_view hint_of(ErrorId id) {
+std::string_view advice_about(ErrorId id) {
   switch (id) {
     case ErrorId::GR0201:
       return "free space on the disk of the data directory; service returns without a restart";
@@ -73,7 +73,7 @@ Error error_of(sqlite3* handle, int status, std::string_view what) {
   std::string reason = fmt::format("{}: {}", what, same ? sqlite3_errmsg(handle) : sqlite3_errstr(status));
   ErrorId id = id_of(handle, status);
   if (id == ErrorId::none) return Error(code_of_status(status), std::move(reason));
-  return Error(id, std::move(reason)).with_hint(hint_of(id));
+  return Error(id, std::move(reason)).with_hint(advice_about(id));
 }
 
 Result<std::unique_ptr<SqliteStatement>> SqliteStatement::compile(sqlite3* handle, std::string_view sql) {
