@@ -38,6 +38,17 @@ Task<Result<>> Agents::State::check_spec(core::AgentSpec spec) {
   co_return Result<>();
 }
 
+Error Agents::State::with_close_dependency(const Scope& scope, const core::AgentSpec& spec, Error error) const {
+  if (error.id() != ErrorId::GR0508) return error;
+  for (const std::string& name : spec.depends_on) {
+    if (registry.find(scope, name) != nullptr) continue;
+    const auto close = registry.closest_name(scope, name);
+    return std::move(error).with_hint(close ? fmt::format("did you mean '{}'?", *close)
+                                            : fmt::format("deploy '{}' first", name.substr(0, 64)));
+  }
+  return error;
+}
+
 Task<Result<Deployed>> Agents::deploy(Scope scope, core::AgentSpec spec) {
   State& state = *state_;
   auto checked = co_await state.check_spec(spec);
@@ -48,7 +59,9 @@ Task<Result<Deployed>> Agents::deploy(Scope scope, core::AgentSpec spec) {
   const DeployLimits limits{.max_agents = state.options.max_agents, .revisions_kept = state.options.revisions_kept};
   auto deployed = co_await state.parts.database.write(
       scope, [&](store::Session& session) { return agents::deploy(session, spec, ids, limits); });
-  if (!deployed.has_value()) co_return std::unexpected(std::move(deployed).error().wrap("deploy '" + spec.name + "'"));
+  if (!deployed.has_value())
+    co_return std::unexpected(
+        state.with_close_dependency(scope, spec, std::move(deployed).error()).wrap("deploy '" + spec.name + "'"));
   if (state.stopping) co_return fail(Code::unavailable, "the server is stopping");
   const Deployed::Outcome outcome = deployed->outcome;
   const std::shared_ptr<Actor> actor = state.actor_of(deployed->agent);

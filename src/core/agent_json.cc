@@ -74,9 +74,17 @@ std::string escape_dollars(std::string_view text) {
   return out;
 }
 
+void escape_all_dollars(json::Value& value) {
+  if (auto* text = value.if_string()) *text = escape_dollars({text->data(), text->size()});
+  if (json::Array* array = value.if_array())
+    for (json::Value& item : *array) escape_all_dollars(item);
+  if (json::Object* object = value.if_object())
+    for (auto& member : *object) escape_all_dollars(member.value());
+}
+
 std::string yaml_scalar(const json::Value& value) {
   const auto* text = value.if_string();
-  return text ? yaml::quote_if_needed(escape_dollars({text->data(), text->size()})) : json::serialize(value);
+  return text ? yaml::quote_if_needed({text->data(), text->size()}) : json::serialize(value);
 }
 
 // Block style, two spaces, in the order of the JSON: what a person would write.
@@ -113,6 +121,7 @@ constexpr FlagRow flag_rows[] = {
     {"spec.command", "--command"},
     {"spec.workdir", "--workdir"},
     {"spec.env", "--env"},
+    {"spec.depends_on", "--depends-on"},
     {"spec.port", "--port"},
     {"spec.replicas", "--replicas"},
     {"spec.concurrency", "--concurrency"},
@@ -130,6 +139,11 @@ constexpr FlagRow flag_rows[] = {
 };
 
 }  // namespace
+
+std::string_view AgentSpec::stack() const {
+  auto found = labels.find(std::string(stack_label));
+  return found == labels.end() ? std::string_view() : found->second;
+}
 
 std::string_view to_string(Health::Kind kind) { return kind == Health::Kind::http ? "http" : "tcp"; }
 
@@ -152,6 +166,8 @@ json::Object spec_json(const AgentSpec& spec) {
   object["command"] = array_of(spec.command);
   if (!spec.workdir.empty()) object["workdir"] = spec.workdir;
   object["env"] = object_of(spec.env);
+  if (!spec.env_from.empty()) object["env_from"] = object_of(spec.env_from);
+  if (!spec.depends_on.empty()) object["depends_on"] = array_of(spec.depends_on);
   object["port"] = spec.port;
   object["replicas"] = spec.replicas;
   object["resources"] = resources_json(spec.resources);
@@ -185,9 +201,18 @@ std::string canonical_json(const AgentSpec& spec) {
   return *std::move(text);
 }
 
+json::Object file_json(const AgentSpec& spec) {
+  json::Value resource = resource_json(spec);
+  escape_all_dollars(resource);
+  json::Object& fields = resource.get_object()["spec"].get_object();
+  fields.stable_erase("env_from");
+  for (const auto& [name, reference] : spec.env_from) fields["env"].get_object()[name] = reference;
+  return std::move(resource.get_object());
+}
+
 std::string to_yaml(const AgentSpec& spec) {
   std::string out;
-  append_yaml(out, resource_json(spec), 0);
+  append_yaml(out, file_json(spec), 0);
   return out;
 }
 

@@ -8,18 +8,28 @@ namespace gantry::core {
 /// How the fields of an agent are called: AgentDeployment has healthCheck, retryPolicy and dependencies.
 enum class Dialect { agent, deployment };
 
+/// Where a dependency stands.
+struct DependencyPlace {
+  yaml::Span span;
+  std::string field;
+};
+
 /// Reads the fields of an agent into `out`, except name and labels. `place` is where missing fields are
 /// reported. Takes its fields from `fields` and finishes it.
 class AgentReader {
  public:
   AgentReader(Reading& reading, Dialect dialect) : reading_(reading), dialect_(dialect) {}
   void read(Fields& fields, AgentSpec& out, const yaml::Span& place);
+  /// Of each of `depends_on`.
+  const std::vector<DependencyPlace>& dependency_places() const { return dependency_places_; }
 
  private:
   bool read_kind(Fields& fields, const yaml::Span& place);
   void read_command(Fields& fields, AgentSpec& out);
   void read_workdir(Fields& fields, AgentSpec& out);
   void read_env(Fields& fields, AgentSpec& out);
+  void read_env_from(Fields& fields, AgentSpec& out);
+  void read_dependencies(Fields& fields, AgentSpec& out);
   void read_resources(Fields& fields, AgentSpec& out);
   void read_health(Fields& fields, AgentSpec& out);
   void check_probe(const Fields& health, Health& out, const yaml::Node* kind, const yaml::Node* endpoint);
@@ -33,6 +43,7 @@ class AgentReader {
 
   Reading& reading_;
   Dialect dialect_;
+  std::vector<DependencyPlace> dependency_places_;
 };
 
 /// Reads `metadata`: the name, which is checked, and the labels.
