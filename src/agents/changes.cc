@@ -1,5 +1,6 @@
 // Deploy, verbs, scale, remove: each changes the record in the store, then tells the actor.
 #include "agents/state.h"
+#include "agents/volumes.h"
 
 namespace gantry::agents {
 namespace {
@@ -30,6 +31,11 @@ Order order_of(Verb verb) {
 Task<Result<>> Agents::State::check_spec(core::AgentSpec spec) {
   if (spec.replicas > options.max_replicas)
     co_return fail(ErrorId::GR0506, "{} replicas, at most {} are allowed", spec.replicas, options.max_replicas);
+  if (!spec.volumes.empty()) {
+    auto resolved = co_await parts.blocking.run([&] { return resolve_volumes(spec.volumes, options.data); });
+    if (!resolved.has_value()) co_return std::unexpected(std::move(resolved).error());
+    if (!resolved->has_value()) co_return std::unexpected(std::move(*resolved).error());
+  }
   if (spec.workdir.empty()) co_return Result<>();
   auto found = co_await workdirs.find(spec.workdir);
   if (!found.has_value() || !found->has_value())

@@ -112,8 +112,8 @@ class CircleSearch {
   std::string circle() const {
     std::string text = wanted_;
     for (std::string name = came_from_.at(wanted_); !name.empty(); name = came_from_.at(name))
-      text = name + " -> " + text;
-    return wanted_ + " -> " + text;
+      text = fmt::format("{} -> {}", name, text);
+    return fmt::format("{} -> {}", wanted_, text);
   }
 
  private:

@@ -149,7 +149,7 @@ store::Migrations migrations() { return {"agents", steps}; }
 
 bool same_program(const core::AgentSpec& a, const core::AgentSpec& b) {
   return a.command == b.command && a.workdir == b.workdir && a.env == b.env && a.port == b.port &&
-         a.resources == b.resources;
+         a.resources == b.resources && a.volumes == b.volumes;
 }
 
 Result<std::optional<AgentRecord>> find_agent(store::Session& session, const std::string& name) {

@@ -66,6 +66,10 @@ Result<> WorkdirUploader::send(PackedWorkdir packed, const std::string& shown) {
   return {};
 }
 
+void place_volumes(PlannedAgent& agent) {
+  for (core::Volume& volume : agent.spec.volumes) volume.host = (agent.base / volume.host).lexically_normal().string();
+}
+
 Result<> place_workdir(WorkdirUploader& uploader, PlannedAgent& agent) {
   const std::string& workdir = agent.spec.workdir;
   if (workdir.empty()) return {};
@@ -90,6 +94,7 @@ Result<json::Value> put_agent(ApiClient& api, const core::AgentSpec& spec) {
 
 Result<json::Value> deploy_agent(ApiClient& api, WorkdirUploader& uploader, PlannedAgent agent) {
   GANTRY_TRY_VOID(place_workdir(uploader, agent));
+  place_volumes(agent);
   return put_agent(api, agent.spec);
 }
 

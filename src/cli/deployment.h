@@ -12,7 +12,7 @@
 
 namespace gantry::cli {
 
-/// A spec and the directory that its relative `workdir` starts from.
+/// A spec and the directory that its relative paths start from.
 struct PlannedAgent {
   core::AgentSpec spec;
   std::filesystem::path base;
@@ -45,9 +45,11 @@ class WorkdirUploader {
 
 /// Replaces a directory by the digest of its files. A digest stays: GR0502 if the server has no such files.
 Result<> place_workdir(WorkdirUploader& uploader, PlannedAgent& agent);
+/// Makes the host paths of volumes absolute.
+void place_volumes(PlannedAgent& agent);
 /// Puts an agent whose work directory is in its place. The server's answer: `{"agent", "result"}`.
 Result<json::Value> put_agent(ApiClient& api, const core::AgentSpec& spec);
-/// Both.
+/// All of it.
 Result<json::Value> deploy_agent(ApiClient& api, WorkdirUploader& uploader, PlannedAgent agent);
 
 }  // namespace gantry::cli

@@ -202,6 +202,20 @@ TEST_F(Stacks, WhatIsExportedIsImportedToTheSameBytesWithoutSecrets) {
   EXPECT_EQ(core::spec_from_json(other.asked()[1].body).value(), parsed.agents[0]);
 }
 
+TEST_F(Stacks, HostPathsOfVolumesAreRelativeToTheFile) {
+  fs::create_directories(root / "deep");
+  write("deep/bot.yaml",
+        "apiVersion: gantry/v1\nkind: Agent\nmetadata: { name: bot }\nspec:\n  command: x\n  volumes:\n"
+        "    - { host: ../models, container: /models, read_only: true }\n    - { host: /srv, container: /srv }\n");
+  accept("bot");
+  EXPECT_EQ(terminal.run({"deploy", "-f", "deep/bot.yaml", "--no-wait"}), 0) << terminal.err();
+  auto body = json::parse(api.asked()[0].body);
+  EXPECT_EQ(json::get_string(*body, "spec.volumes.0.host"), (root / "models").string());
+  EXPECT_EQ(json::get_bool(*body, "spec.volumes.0.read_only"), true);
+  EXPECT_EQ(json::get_string(*body, "spec.volumes.1.host"), "/srv");
+  EXPECT_EQ(json::get_bool(*body, "spec.volumes.1.read_only"), false);
+}
+
 TEST_F(Stacks, ADigestThatTheServerDoesNotHaveIsToldBeforeAnythingIsSent) {
   write("bot.yaml",
         "apiVersion: gantry/v1\nkind: Agent\nmetadata: { name: bot }\nspec: { command: x, workdir: \"sha256:" +

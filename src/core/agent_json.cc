@@ -57,6 +57,15 @@ json::Object persistence_json(const Persistence& persistence) {
   return object;
 }
 
+json::Array volumes_json(const std::vector<Volume>& volumes) {
+  json::Array array;
+  for (const Volume& volume : volumes)
+    array.push_back(json::Object{{"host", volume.host},
+                                 {"container", volume.container},
+                                 {"read_only", volume.access == Volume::Access::read_only}});
+  return array;
+}
+
 json::Object resources_json(const Resources& resources) {
   json::Object object;
   object["memory"] = format_bytes(resources.memory);
@@ -82,7 +91,15 @@ void escape_all_dollars(json::Value& value) {
     for (auto& member : *object) escape_all_dollars(member.value());
 }
 
+// A scalar, or a map of scalars in a list.
 std::string yaml_scalar(const json::Value& value) {
+  if (const json::Object* object = value.if_object(); object && !object->empty()) {
+    std::string out;
+    for (const auto& member : *object)
+      out += fmt::format("{}{}: {}", out.empty() ? "{ " : ", ", std::string_view(member.key()),
+                         yaml_scalar(member.value()));
+    return out + " }";
+  }
   const auto* text = value.if_string();
   return text ? yaml::quote_if_needed({text->data(), text->size()}) : json::serialize(value);
 }
@@ -94,7 +111,7 @@ void append_yaml(std::string& out, const json::Object& object, size_t indent) {
     out += yaml::quote_if_needed({member.key().data(), member.key().size()}) + ":";
     const json::Value& value = member.value();
     if (const json::Array* array = value.if_array()) {
-      // Lists of a spec hold texts only, so they stay on their line.
+      // Lists of a spec hold texts and small maps of scalars, so they stay on their line.
       std::string_view separator = " [";
       for (const json::Value& item : *array) {
         out.append(separator).append(yaml_scalar(item));
@@ -168,6 +185,7 @@ json::Object spec_json(const AgentSpec& spec) {
   object["env"] = object_of(spec.env);
   if (!spec.env_from.empty()) object["env_from"] = object_of(spec.env_from);
   if (!spec.depends_on.empty()) object["depends_on"] = array_of(spec.depends_on);
+  if (!spec.volumes.empty()) object["volumes"] = volumes_json(spec.volumes);
   object["port"] = spec.port;
   object["replicas"] = spec.replicas;
   object["resources"] = resources_json(spec.resources);

@@ -34,9 +34,9 @@ constexpr size_t max_labels = 64;
 // What an agent can be; this version runs the first.
 constexpr std::string_view kinds[] = {"command", "image", "model", "flow"};
 // Fields of the language that ask for something this version cannot do.
-constexpr std::string_view later_fields[] = {"instructions", "input",  "output", "tools",    "permissions",
-                                             "limits",       "memory", "net",    "volumes",  "secrets",
-                                             "triggers",     "budget", "rootfs", "webhooks", "schedule"};
+constexpr std::string_view later_fields[] = {"instructions", "input",  "output",   "tools",   "permissions",
+                                             "limits",       "memory", "net",      "secrets", "triggers",
+                                             "budget",       "rootfs", "webhooks", "schedule"};
 
 constexpr Choice<Health::Kind> probe_kinds[] = {{"http", Health::Kind::http}, {"tcp", Health::Kind::tcp}};
 
@@ -119,6 +119,7 @@ void AgentReader::read(Fields& fields, AgentSpec& out, const yaml::Span& place) 
   read_env(fields, out);
   read_env_from(fields, out);
   read_dependencies(fields, out);
+  read_volumes(fields, out);
   uint32_t port = out.port;
   fields.read_integer("port", port, port_range);
   out.port = static_cast<uint16_t>(port);

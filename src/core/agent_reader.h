@@ -29,6 +29,9 @@ class AgentReader {
   void read_workdir(Fields& fields, AgentSpec& out);
   void read_env(Fields& fields, AgentSpec& out);
   void read_env_from(Fields& fields, AgentSpec& out);
+  void read_volumes(Fields& fields, AgentSpec& out);
+  void read_volume(const yaml::Node& node, const std::string& path, const yaml::Span& place, AgentSpec& out);
+  void check_container(const yaml::Node& node, const std::string& path, const AgentSpec& out, const std::string& text);
   void read_dependencies(Fields& fields, AgentSpec& out);
   void read_resources(Fields& fields, AgentSpec& out);
   void read_health(Fields& fields, AgentSpec& out);

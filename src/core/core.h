@@ -70,6 +70,15 @@ enum class Exposure {
   public_path,  ///< `public: true`: anybody who reaches the port
 };
 
+/// A directory or file of the host that a program sees.
+struct Volume {
+  enum class Access { read_write, read_only };
+  std::string host;       ///< as the file names it, relative to it; absolute once it is deployed
+  std::string container;  ///< an absolute path inside
+  Access access = Access::read_write;
+  friend bool operator==(const Volume&, const Volume&) = default;
+};
+
 /// The label that holds the name of the stack to which an agent belongs; AgentDeployment sets it.
 inline constexpr std::string_view stack_label = "gantry/stack";
 
@@ -87,6 +96,7 @@ struct AgentSpec {
   std::map<std::string, std::string> env_from;
   /// Agents that must be ready before an instance of this one is started; in the order of the file.
   std::vector<std::string> depends_on;
+  std::vector<Volume> volumes;
   uint16_t port = 8000;
   uint32_t replicas = 1;
   Resources resources;

@@ -17,7 +17,7 @@ void add_leaves(Leaves& leaves, const std::string& path, const json::Value& valu
   }
   for (const auto& member : *object) {
     const std::string key(member.key());
-    add_leaves(leaves, path.empty() ? key : path + "." + key, member.value());
+    add_leaves(leaves, path.empty() ? key : fmt::format("{}.{}", path, key), member.value());
   }
 }
 

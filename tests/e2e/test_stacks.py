@@ -234,3 +234,92 @@ def test_the_example_runs_as_it_is(server):
     assert server.call("index", "/titles/dracula", "POST").json() == {"count": 1}
     assert server.call("answers", "/", "POST", "who are you").json() == {"answer": "you are who"}
     assert server.cli("diff", ROOT / "examples/two-agent-stack/agents.yaml").returncode == 0
+
+
+VOLUMES = """apiVersion: agentainer/v1
+kind: AgentDeployment
+metadata: { name: volumes }
+spec:
+  agents:
+    - name: reader
+      command: [python3, files.py]
+      workdir: ./program
+      volumes:
+        - host: ./models
+          container: /app/models
+          readOnly: true
+        - host: ./shared
+          container: /shared
+"""
+FILES = """import http.server, os
+class Handler(http.server.BaseHTTPRequestHandler):
+    def do_GET(self):
+        try:
+            status, body = 200, open(self.path).read()
+        except OSError as error:
+            status, body = 404, str(error)
+        self.answer(status, body)
+    def do_POST(self):
+        try:
+            status, body = 200, str(open(self.path, 'w').write('written'))
+        except OSError as error:
+            status, body = 403, str(error)
+        self.answer(status, body)
+    def answer(self, status, body):
+        self.send_response(status); self.send_header('Content-Length', str(len(body))); self.end_headers(); self.wfile.write(body.encode())
+http.server.ThreadingHTTPServer(('127.0.0.1', int(os.environ['PORT'])), Handler).serve_forever()
+"""
+
+
+@pytest.fixture
+def volumes(project, stack):
+    """A stack with a program, a directory to read and one to write."""
+    (project / "program" / "files.py").write_text(FILES)
+    (project / "models").mkdir()
+    (project / "models" / "weights").write_text("0.5")
+    (project / "shared").mkdir()
+    (project / "shared").chmod(0o1777)
+    stack.file.write_text(VOLUMES)
+    return project
+
+
+def test_volumes_are_mounted_and_a_read_only_one_cannot_be_written(server, stack, volumes):
+    stack("deploy", "--config", "agents.yaml")
+    assert server.call("reader", "/app/models/weights").body == b"0.5"
+    assert server.call("reader", "/app/files.py").body.decode() == FILES, "the files of the program are there too"
+    refused = server.call("reader", "/app/models/new", "POST")
+    assert refused.status == 403 and b"Read-only file system" in refused.body
+    assert b"Read-only file system" in server.call("reader", "/app/new", "POST").body
+    assert server.call("reader", "/shared/result", "POST").status == 200
+    assert (volumes / "shared" / "result").read_text() == "written"
+    (volumes / "models" / "weights").write_text("0.75")
+    assert server.call("reader", "/app/models/weights").body == b"0.75"
+    exported = stack("export", "reader")
+    assert str(volumes / "models") in exported
+    assert {row["result"] for row in json.loads(stack("import", "-o", "json", stdin=exported))} == {"unchanged"}
+    # Another way of mounting is another program.
+    stack.file.write_text(VOLUMES.replace("readOnly: true", "readOnly: false"))
+    assert plan_of(stack)["reader"]["replaces_instances"]
+
+
+def test_what_may_not_be_mounted_is_refused_whatever_leads_to_it(server, stack, volumes):
+    (volumes / "way").symlink_to(server.data)
+    (volumes / "top").symlink_to("/")
+    for host, why in [("/", "the whole file system cannot be a volume"), ("./top", "the whole file system cannot be a volume"),
+                      (server.data, "is in the data directory"), (server.data / "root.key", "is in the data directory"), ("./way", "is in the data directory"),
+                      (server.data.parent, "holds the data directory"), ("/etc", "belongs to the system"), ("/proc/self", "belongs to the system"),
+                      ("./nowhere", "No such file or directory")]:  # fmt: skip
+        stack.file.write_text(VOLUMES.replace("./models", str(host)))
+        refused = stack.run("deploy", "--config", "agents.yaml")
+        assert refused.returncode == 7 and why in refused.stderr and "GR0510" in refused.stderr, f"{host}: {refused.stderr}"
+    assert server.api("GET", "/v1/agents")["data"] == []
+    problem = server.put("bot", {"command": ["x"], "volumes": [{"host": "models", "container": "/models"}]}, expect=400)
+    assert problem["id"] == "GR0510" and "is not an absolute path" in problem["message"]
+
+
+def test_a_volume_that_the_programs_user_may_not_write_says_so(server, stack, volumes):
+    (volumes / "shared").chmod(0o555)
+    stack("deploy", "--config", "agents.yaml", "--no-wait")
+    wait_for(lambda: "may not be written by the program's user (uid" in json.dumps(server.agent("reader")), 60, "the reason is told")
+    (volumes / "shared").chmod(0o1777)
+    server.wait_ready("reader")

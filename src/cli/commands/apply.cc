@@ -100,8 +100,11 @@ std::vector<std::string> removals_of(const json::Array& plan) {
   return names;
 }
 
-Result<> place_workdirs(WorkdirUploader& uploader, Wanted& wanted) {
-  for (PlannedAgent& agent : wanted.agents) GANTRY_TRY_VOID(place_workdir(uploader, agent));
+Result<> place_files(WorkdirUploader& uploader, Wanted& wanted) {
+  for (PlannedAgent& agent : wanted.agents) {
+    GANTRY_TRY_VOID(place_workdir(uploader, agent));
+    place_volumes(agent);
+  }
   return {};
 }
 
@@ -234,7 +237,7 @@ Result<int> apply(Session& session, std::vector<Checked> inputs, Prune prune) {
   Progress progress(session);
   WorkdirUploader uploader(
       *api, [&](const std::string& words) { progress.show(words); }, is_dry ? Upload::measure : Upload::send);
-  GANTRY_TRY_VOID(place_workdirs(uploader, wanted));
+  GANTRY_TRY_VOID(place_files(uploader, wanted));
   if (!is_dry) return deploy_all(session, *api, progress, wanted, stacks);
   GANTRY_TRY(json::Array plan, make_plan(*api, wanted, stacks));
   progress.clear();
@@ -252,7 +255,7 @@ Result<int> print_differences(Session& session, std::vector<Checked> inputs) {
   GANTRY_TRY(auto stacks, pruned_stacks(session, wanted, Prune::as_given));
   Progress progress(session);
   WorkdirUploader uploader(*api, [&](const std::string& words) { progress.show(words); }, Upload::measure);
-  GANTRY_TRY_VOID(place_workdirs(uploader, wanted));
+  GANTRY_TRY_VOID(place_files(uploader, wanted));
   GANTRY_TRY(json::Array plan, make_plan(*api, wanted, stacks));
   progress.clear();
   print_plan(session, plan, Shown::changes);
