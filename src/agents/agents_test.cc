@@ -294,6 +294,26 @@ TEST_F(AgentsTest, PlansWhatADeployWouldDoAndPrunesOnlyTheSameStack) {
   EXPECT_EQ(words_of(agents_->plan(scope_, specs, {}).value()), "none cache\nnone db\nnone api\n");
 }
 
+TEST_F(AgentsTest, GivesTheProgramItsVolumesAndRefusesThoseThatNobodyMayMount) {
+  const fs::path models = fs::temp_directory_path() / ("models-of-" + data_.filename().string());
+  fs::create_directories(models);
+  core::AgentSpec wanted = spec();
+  wanted.volumes = {{models.string(), "/models", core::Volume::Access::read_only}};
+  deploy_and_wait(wanted);
+  ASSERT_EQ(box()->spec.volumes.size(), 1u);
+  EXPECT_EQ(box()->spec.volumes[0].host, fs::canonical(models));
+  EXPECT_EQ(box()->spec.volumes[0].access, sandbox::Volume::Access::read_only);
+  core::AgentSpec writable = wanted;
+  writable.volumes[0].access = core::Volume::Access::read_write;
+  EXPECT_TRUE(agents_->plan(scope_, {writable}, {}).value()[0].replaces_instances);
+  wanted.volumes[0].host = (data_ / "instances").string();
+  auto refused = try_deploy(wanted);
+  ASSERT_FALSE(refused.has_value());
+  EXPECT_EQ(refused.error().id(), ErrorId::GR0510);
+  EXPECT_EQ(view().revision_number, 1u);
+  fs::remove_all(models);
+}
+
 TEST_F(AgentsTest, TellsAnUnchangedSpecFromAChangedOne) {
   const Deployed first = deploy_and_wait(spec());
   const Deployed same = deploy(spec());
