@@ -88,6 +88,8 @@ void Actor::start(std::vector<FoundSandbox> found) {
     supervisor_.found(instance, moment);
     if (one.sandbox != nullptr) adopt(one.record.id, 1, one.sandbox);
   }
+  watch_dependencies();
+  look_at_dependencies(moment);
   supervisor_.want(wanted_of(record_), moment);
   publish();
   static_cast<void>(world_.loops.spawn(executor_, run(shared_from_this())));
@@ -165,7 +167,22 @@ void Actor::take_over(AgentRecord record) {
   record_ = std::move(record);
   route_->set_spec(record_.spec);
   route_->set_intent(availability_of(record_.intent));
+  watch_dependencies();
+  look_at_dependencies(now());
   supervisor_.want(wanted_of(record_), now());
+}
+
+void Actor::watch_dependencies() {
+  world_.dependencies.watch(id_, record_.scope, record_.spec->depends_on, [weak = weak_from_this()] {
+    if (const Self self = weak.lock())
+      self->post([](Actor& actor, Moment moment) { actor.look_at_dependencies(moment); });
+  });
+}
+
+// Asked for anew each time: of several changes only the last one counts.
+void Actor::look_at_dependencies(Moment moment) {
+  missing_ = world_.dependencies.missing(record_.scope, record_.spec->depends_on);
+  supervisor_.hold(in_words(missing_), moment);
 }
 
 void Actor::execute(const Action& action) {
@@ -293,7 +310,11 @@ void Actor::publish() {
                  .created_at = record_.created_at,
                  .updated_at = record_.updated_at,
                  .restarts = supervisor_.restarts(),
-                 .spec = record_.spec};
+                 .waits_for = {},
+                 .spec = record_.spec,
+                 .instances = {}};
+  if (supervisor_.is_held_back())
+    for (const Dependencies::Missing& one : missing_) next->agent.waits_for.push_back(one.name);
   next->health = {.agent = record_.name, .status = next->agent.status};
   for (const SupervisedInstance& instance : supervisor_.instances()) {
     next->agent.instances.push_back(view_of(instance));
@@ -303,8 +324,13 @@ void Actor::publish() {
                     [](const InstanceView& view) { return std::pair(view.replica, view.id); });
   std::ranges::sort(next->health.instances, {},
                     [](const HealthView& view) { return std::pair(view.replica, view.instance); });
+  const bool is_ready = next->agent.ready > 0;
   published_.store(std::move(next));
   changed_.notify();
+  if (gone_)
+    world_.dependencies.forget(id_, record_.scope, record_.name);
+  else
+    world_.dependencies.tell(id_, record_.scope, record_.name, is_ready);
 }
 
 }  // namespace gantry::agents

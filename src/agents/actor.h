@@ -8,6 +8,7 @@
 #include <unordered_map>
 
 #include "agents/agents.h"
+#include "agents/dependencies.h"
 #include "agents/records.h"
 #include "agents/supervisor.h"
 
@@ -29,6 +30,7 @@ struct ActorWorld {
   SupervisorSettings settings;
   Places places;
   Workdirs& workdirs;
+  Dependencies& dependencies;
   TaskGroup& loops;  ///< the actors themselves; joined before `tasks`
   TaskGroup& tasks;  ///< what they do
   /// The agent is gone from the store; takes its actor out of the registry.
@@ -99,6 +101,8 @@ class Actor : public std::enable_shared_from_this<Actor> {
   void post(Event event);
   void handle_events();
   void take_over(AgentRecord record);
+  void watch_dependencies();
+  void look_at_dependencies(Moment moment);
   void execute(const Action& action);
   void open(const Action& action);
   void spawn(Task<void> task);
@@ -119,6 +123,7 @@ class Actor : public std::enable_shared_from_this<Actor> {
   // Only of the coroutine `run`.
   AgentRecord record_;
   Supervisor supervisor_;
+  std::vector<Dependencies::Missing> missing_;
   uint64_t orders_done_ = 0;
   std::optional<AtStop> ending_;
   bool removal_begun_ = false;

@@ -3,6 +3,7 @@
 
 #include "agents/actor.h"
 #include "agents/probe.h"
+#include "agents/volumes.h"
 
 namespace gantry::agents {
 namespace {
@@ -49,6 +50,7 @@ Result<sandbox::Spec> Actor::sandbox_spec(const Action& action, const core::Agen
   // Missing parents are made here; the driver makes the last directory and gives it to the program's uid.
   GANTRY_TRY_VOID(os::make_directories(places.workspaces(id_), 0755));
   GANTRY_TRY_VOID(os::make_directories(places.instance(action.instance).parent_path(), 0755));
+  GANTRY_TRY(std::vector<sandbox::Volume> volumes, resolve_volumes(spec.volumes, places.data));
   std::vector<std::pair<std::string, std::string>> env{{"PORT", std::to_string(spec.port)},
                                                        {"GANTRY_AGENT", spec.name},
                                                        {"GANTRY_INSTANCE", action.instance.to_string()},
@@ -64,6 +66,7 @@ Result<sandbox::Spec> Actor::sandbox_spec(const Action& action, const core::Agen
       .env = std::move(env),
       .app_dir = spec.workdir.empty() ? std::filesystem::path() : world_.workdirs.path_of(spec.workdir),
       .workspace_dir = places.workspace(id_, action.replica),
+      .volumes = std::move(volumes),
       .instance_dir = places.instance(action.instance),
       .limits = {.memory = spec.resources.memory,
                  .cpu = spec.resources.cpu,

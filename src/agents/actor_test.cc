@@ -29,6 +29,7 @@ class ActorTest : public testing::Test {
                               .settings = {},
                               .places = {data_},
                               .workdirs = *workdirs_,
+                              .dependencies = dependencies_,
                               .loops = loops_,
                               .tasks = tasks_,
                               .forget = [](AgentId, const Scope&, const std::string&) {}});
@@ -54,6 +55,7 @@ class ActorTest : public testing::Test {
   }
 
   fs::path data_;
+  Dependencies dependencies_;
   SystemClock clock_;
   SystemRandom random_;
   telemetry::Logger logger_;

@@ -28,6 +28,7 @@
 #include <string_view>
 #include <vector>
 
+#include "agents/plan.h"
 #include "agents/route.h"
 #include "agents/views.h"
 #include "agents/workdirs.h"
@@ -154,8 +155,13 @@ class Agents {
   std::shared_ptr<Route> find(const Scope& scope, std::string_view name) const;
 
   /// Makes the agent what `spec` says. A changed spec is a new revision: its instances are ready
-  /// before the old ones drain. `workdir` must be empty or the digest of an upload (GR0502).
+  /// before the old ones drain. `workdir` must be empty or the digest of an upload (GR0502). What it
+  /// depends on must exist (GR0508) and not wait for it in turn (GR0509).
   Task<Result<Deployed>> deploy(Scope scope, core::AgentSpec spec);
+  /// What deploying these would do, in the order in which it should be done: each agent behind those it depends
+  /// on, what is removed at the end. Workdirs are not looked at. GR0508, GR0509 as `deploy`.
+  Result<std::vector<PlanStep>> plan(const Scope& scope, const std::vector<core::AgentSpec>& specs,
+                                     const PlanOptions& options) const;
   Task<Result<AgentView>> apply(Scope scope, std::string name, Verb verb, VerbOptions options);
   Task<Result<AgentView>> scale(Scope scope, std::string name, uint32_t replicas, VerbOptions options);
   /// Stops the instances and forgets the agent with its workspaces and logs.

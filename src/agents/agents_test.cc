@@ -169,6 +169,151 @@ TEST_F(AgentsTest, GivesTheProgramItsEnvironmentFilesAndLimits) {
   EXPECT_TRUE(got.app_dir.empty());
 }
 
+TEST_F(AgentsTest, StartsAnAgentWhenThoseItDependsOnAreReady) {
+  driver_.set_script({.answer = std::nullopt});
+  deploy(spec("db"));
+  core::AgentSpec wanted = spec();
+  wanted.depends_on = {"db"};
+  deploy(wanted);
+  ASSERT_TRUE(eventually([&] { return view("db").instances.size() == 1 && view("db").instances[0].pid > 0; }));
+  EXPECT_EQ(view().reason, "waits for 'db'");
+  EXPECT_EQ(view().waits_for, std::vector<std::string>{"db"});
+  EXPECT_EQ(driver_.starts(), 1);
+  driver_.set_script({});
+  run(agents_->apply(scope_, "db", Verb::restart, {.wait = seconds(20)})).value();
+  EXPECT_TRUE(becomes(AgentStatus::running));
+  EXPECT_TRUE(view().waits_for.empty());
+  EXPECT_GE(*view().instances[0].started_at, *view("db").instances[0].ready_at);
+}
+
+TEST_F(AgentsTest, DoesNotDisturbAnAgentWhenOneItDependsOnIsReplacedOrStops) {
+  deploy(spec("db"));
+  core::AgentSpec wanted = spec();
+  wanted.depends_on = {"db"};
+  deploy_and_wait(wanted);
+  const int64_t pid = view().instances[0].pid;
+  core::AgentSpec changed = spec("db");
+  changed.env["A"] = "1";
+  deploy(changed);
+  ASSERT_TRUE(eventually([&] {
+    const AgentView db = view("db");
+    return db.instances.size() == 1 && db.revision_number == 2 && db.ready == 1;
+  }));
+  run(agents_->apply(scope_, "db", Verb::stop, {.wait = seconds(20)})).value();
+  EXPECT_EQ(view().status, AgentStatus::running);
+  EXPECT_EQ(view().instances[0].pid, pid);
+  // A restart of this agent is a start, which waits.
+  run(agents_->apply(scope_, "bot", Verb::restart, {})).value();
+  ASSERT_TRUE(eventually([&] { return view().reason == "waits for 'db'"; }));
+  run(agents_->remove(scope_, "db")).value();
+  ASSERT_TRUE(eventually([&] { return view().reason == "waits for 'db', which does not exist"; }));
+  deploy(spec("db"));
+  EXPECT_TRUE(becomes(AgentStatus::running));
+}
+
+TEST_F(AgentsTest, KeepsTheOrderOfStartsOverARestartOfTheServer) {
+  deploy(spec("db"));
+  core::AgentSpec wanted = spec();
+  wanted.depends_on = {"db"};
+  deploy_and_wait(wanted);
+  const int before = driver_.starts();
+  restart_daemon(AtStop::stop_instances);
+  EXPECT_TRUE(becomes(AgentStatus::running));
+  EXPECT_EQ(driver_.starts(), before + 2);
+  EXPECT_GE(*view().instances[0].started_at, *view("db").instances[0].ready_at);
+  // Programs that went on are found again and go on, whatever they depend on.
+  const int64_t pid = view().instances[0].pid;
+  restart_daemon(AtStop::keep_instances);
+  EXPECT_TRUE(becomes(AgentStatus::running));
+  EXPECT_EQ(view().instances[0].pid, pid);
+}
+
+TEST_F(AgentsTest, RefusesDependenciesThatDoNotExistOrGoRound) {
+  core::AgentSpec wanted = spec();
+  wanted.depends_on = {"vector-bd"};
+  deploy(spec("vector-db"));
+  auto refused = try_deploy(wanted);
+  ASSERT_FALSE(refused.has_value());
+  EXPECT_EQ(refused.error().id(), ErrorId::GR0508);
+  EXPECT_EQ(refused.error().hint(), "did you mean 'vector-db'?");
+  wanted.depends_on = {"bot"};
+  EXPECT_EQ(try_deploy(wanted).error().id(), ErrorId::GR0509);
+  wanted.depends_on = {"vector-db"};
+  deploy(wanted);
+  core::AgentSpec other = spec("cache");
+  other.depends_on = {"bot"};
+  deploy(other);
+  core::AgentSpec closing = spec("vector-db");
+  closing.depends_on = {"cache"};
+  refused = try_deploy(closing);
+  ASSERT_FALSE(refused.has_value());
+  EXPECT_EQ(refused.error().id(), ErrorId::GR0509);
+  EXPECT_TRUE(refused.error().reason().contains("vector-db -> cache -> bot -> vector-db")) << refused.error().reason();
+}
+
+std::string words_of(const std::vector<PlanStep>& steps) {
+  std::string words;
+  for (const PlanStep& step : steps) {
+    words += fmt::format("{} {}", to_string(step.action), step.name);
+    for (const core::Change& change : step.changes) words += " " + change.field;
+    if (step.replaces_instances) words += " (replaces)";
+    for (const std::string& name : step.needed_by) words += " needed by " + name;
+    words += "\n";
+  }
+  return words;
+}
+
+TEST_F(AgentsTest, PlansWhatADeployWouldDoAndPrunesOnlyTheSameStack) {
+  const auto in_stack = [&](std::string name, std::vector<std::string> depends_on = {}) {
+    core::AgentSpec made = spec(std::move(name));
+    made.labels = {{std::string(core::stack_label), "shop"}};
+    made.depends_on = std::move(depends_on);
+    return made;
+  };
+  deploy(in_stack("db"));
+  deploy(in_stack("old-db"));
+  deploy(in_stack("old-api", {"old-db"}));
+  deploy(in_stack("api", {"db"}));
+  core::AgentSpec stranger = spec("stranger");
+  stranger.depends_on = {"old-db"};
+  deploy(stranger);
+  core::AgentSpec api = in_stack("api", {"cache", "db"}), db = in_stack("db");
+  api.replicas = 2;
+  api.env["A"] = "1";
+  const std::vector<core::AgentSpec> specs{api, db, in_stack("cache")};
+  EXPECT_EQ(words_of(agents_->plan(scope_, specs, {}).value()),
+            "create cache\nnone db\nchange api depends_on env.A replicas (replaces)\n");
+  EXPECT_EQ(words_of(agents_->plan(scope_, specs, {.prune = {"shop"}}).value()),
+            "create cache\nnone db\nchange api depends_on env.A replicas (replaces)\n"
+            "remove old-api\nremove old-db needed by stranger\n");
+  EXPECT_EQ(words_of(agents_->plan(scope_, {}, {.prune = {"another"}}).value()), "");
+  EXPECT_EQ(agents_->plan(scope_, {in_stack("x", {"nobody"})}, {}).error().id(), ErrorId::GR0508);
+  EXPECT_EQ(agents_->plan(scope_, {in_stack("db", {"api"})}, {}).error().id(), ErrorId::GR0509);
+  // What is planned is what happens.
+  for (const core::AgentSpec& one : {in_stack("cache"), db, api}) deploy(one);
+  EXPECT_EQ(words_of(agents_->plan(scope_, specs, {}).value()), "none cache\nnone db\nnone api\n");
+}
+
+TEST_F(AgentsTest, GivesTheProgramItsVolumesAndRefusesThoseThatNobodyMayMount) {
+  const fs::path models = fs::temp_directory_path() / ("models-of-" + data_.filename().string());
+  fs::create_directories(models);
+  core::AgentSpec wanted = spec();
+  wanted.volumes = {{models.string(), "/models", core::Volume::Access::read_only}};
+  deploy_and_wait(wanted);
+  ASSERT_EQ(box()->spec.volumes.size(), 1u);
+  EXPECT_EQ(box()->spec.volumes[0].host, fs::canonical(models));
+  EXPECT_EQ(box()->spec.volumes[0].access, sandbox::Volume::Access::read_only);
+  core::AgentSpec writable = wanted;
+  writable.volumes[0].access = core::Volume::Access::read_write;
+  EXPECT_TRUE(agents_->plan(scope_, {writable}, {}).value()[0].replaces_instances);
+  wanted.volumes[0].host = (data_ / "instances").string();
+  auto refused = try_deploy(wanted);
+  ASSERT_FALSE(refused.has_value());
+  EXPECT_EQ(refused.error().id(), ErrorId::GR0510);
+  EXPECT_EQ(view().revision_number, 1u);
+  fs::remove_all(models);
+}
+
 TEST_F(AgentsTest, TellsAnUnchangedSpecFromAChangedOne) {
   const Deployed first = deploy_and_wait(spec());
   const Deployed same = deploy(spec());

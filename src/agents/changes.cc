@@ -1,5 +1,6 @@
 // Deploy, verbs, scale, remove: each changes the record in the store, then tells the actor.
 #include "agents/state.h"
+#include "agents/volumes.h"
 
 namespace gantry::agents {
 namespace {
@@ -35,12 +36,28 @@ Error too_many_replicas(uint32_t wanted, uint32_t most) {
 Task<Result<>> Agents::State::check_spec(core::AgentSpec spec) {
   if (spec.replicas > options.max_replicas)
     co_return std::unexpected(too_many_replicas(spec.replicas, options.max_replicas));
+  if (!spec.volumes.empty()) {
+    auto resolved = co_await parts.blocking.run([&] { return resolve_volumes(spec.volumes, options.data); });
+    if (!resolved.has_value()) co_return std::unexpected(std::move(resolved).error());
+    if (!resolved->has_value()) co_return std::unexpected(std::move(*resolved).error());
+  }
   if (spec.workdir.empty()) co_return Result<>();
   auto found = co_await workdirs.find(spec.workdir);
   if (!found.has_value() || !found->has_value())
     co_return std::unexpected(Error(ErrorId::GR0502, fmt::format("workdir '{}' was not uploaded", spec.workdir))
                                   .with_hint("upload it with POST /v1/workdirs and name its digest"));
   co_return Result<>();
+}
+
+Error Agents::State::with_close_dependency(const Scope& scope, const core::AgentSpec& spec, Error error) const {
+  if (error.id() != ErrorId::GR0508) return error;
+  for (const std::string& name : spec.depends_on) {
+    if (registry.find(scope, name) != nullptr) continue;
+    const auto close = registry.closest_name(scope, name);
+    return std::move(error).with_hint(close ? fmt::format("did you mean '{}'?", *close)
+                                            : fmt::format("deploy '{}' first", name.substr(0, 64)));
+  }
+  return error;
 }
 
 Task<Result<Deployed>> Agents::deploy(Scope scope, core::AgentSpec spec) {
@@ -53,7 +70,9 @@ Task<Result<Deployed>> Agents::deploy(Scope scope, core::AgentSpec spec) {
   const DeployLimits limits{.max_agents = state.options.max_agents, .revisions_kept = state.options.revisions_kept};
   auto deployed = co_await state.parts.database.write(
       scope, [&](store::Session& session) { return agents::deploy(session, spec, ids, limits); });
-  if (!deployed.has_value()) co_return std::unexpected(std::move(deployed).error().wrap("agent '" + spec.name + "'"));
+  if (!deployed.has_value())
+    co_return std::unexpected(state.with_close_dependency(scope, spec, std::move(deployed).error())
+                                  .wrap("agent '" + spec.name + "'"));
   if (state.stopping) co_return fail(Code::unavailable, "the server is stopping");
   const Deployed::Outcome outcome = deployed->outcome;
   const std::shared_ptr<Actor> actor = state.actor_of(deployed->agent);

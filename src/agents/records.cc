@@ -1,5 +1,7 @@
 #include "agents/records.h"
 
+#include "agents/dependencies.h"
+
 namespace gantry::agents {
 namespace {
 
@@ -124,6 +126,15 @@ Result<DeployedRecord> create(store::Session& session, const core::AgentSpec& sp
   return DeployedRecord{Deployed::Outcome::created, std::move(agent)};
 }
 
+/// Among the agents of the scope as they are stored; one that is being removed does not count.
+Result<> check_stored_dependencies(store::Session& session, const core::AgentSpec& spec) {
+  return check_dependencies(spec, [&](const std::string& name) -> Result<std::optional<std::vector<std::string>>> {
+    GANTRY_TRY(const std::optional<AgentRecord> agent, find_agent(session, name));
+    if (!agent.has_value() || agent->intent == Intent::remove) return std::nullopt;
+    return agent->spec->depends_on;
+  });
+}
+
 /// The agent for a verb: `not_found` without a name that is close, which only the registry knows.
 Result<AgentRecord> get_changeable(store::Session& session, const std::string& name) {
   GANTRY_TRY(std::optional<AgentRecord> agent, find_agent(session, name));
@@ -138,7 +149,7 @@ store::Migrations migrations() { return {"agents", steps}; }
 
 bool same_program(const core::AgentSpec& a, const core::AgentSpec& b) {
   return a.command == b.command && a.workdir == b.workdir && a.env == b.env && a.port == b.port &&
-         a.resources == b.resources;
+         a.resources == b.resources && a.volumes == b.volumes;
 }
 
 Result<std::optional<AgentRecord>> find_agent(store::Session& session, const std::string& name) {
@@ -161,6 +172,7 @@ Result<std::vector<AgentRecord>> list_agents(store::Session& session) {
 
 Result<DeployedRecord> deploy(store::Session& session, const core::AgentSpec& spec, const NewIds& ids,
                               const DeployLimits& limits) {
+  GANTRY_TRY_VOID(check_stored_dependencies(session, spec));
   GANTRY_TRY(std::optional<AgentRecord> found, find_agent(session, spec.name));
   if (!found.has_value()) return create(session, spec, ids, limits);
   AgentRecord& agent = *found;

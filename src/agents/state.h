@@ -21,6 +21,7 @@ class Agents::State {
               .settings = supervisor_settings(options),
               .places = {options.data},
               .workdirs = workdirs,
+              .dependencies = dependencies,
               .loops = loops,
               .tasks = tasks,
               .forget = [this](AgentId agent, const Scope& scope, const std::string& name) {
@@ -31,6 +32,7 @@ class Agents::State {
   Parts parts;
   Options options;
   Workdirs workdirs;
+  Dependencies dependencies;
   TaskGroup loops;
   TaskGroup tasks;
   ActorWorld world;
@@ -49,6 +51,8 @@ class Agents::State {
   }
 
   Error no_agent(const Scope& scope, std::string_view name) const;
+  /// For GR0508: with the name that is closest to the one that is missing.
+  Error with_close_dependency(const Scope& scope, const core::AgentSpec& spec, Error error) const;
   Result<> load_scope(const Scope& scope, std::vector<AgentRecord>& agents, std::vector<InstanceRecord>& instances);
   sandbox::Recovered recover(const std::vector<InstanceRecord>& instances);
   Task<Result<AgentView>> await_settled(std::shared_ptr<Actor> actor, uint64_t order, VerbOptions wait);

@@ -89,6 +89,11 @@ void Supervisor::want(const Wanted& wanted, Moment now) {
   reconcile(now);
 }
 
+void Supervisor::hold(std::string reason, Moment now) {
+  hold_ = std::move(reason);
+  reconcile(now);
+}
+
 void Supervisor::restart(Moment now) {
   for (SupervisedInstance& instance : instances_) instance.restart_wanted = instance.has_program();
   hurry(now);
@@ -371,6 +376,14 @@ uint32_t Supervisor::restarts() const {
   return sum;
 }
 
+bool Supervisor::is_held_back() const {
+  if (hold_.empty() || wanted_.intent != Intent::run) return false;
+  uint32_t current = 0;
+  for (const SupervisedInstance& instance : instances_)
+    current += !is_outdated(instance) && !is_surplus(instance) && instance.phase != Phase::idle;
+  return current < wanted_.replicas;
+}
+
 bool Supervisor::at_rest() const {
   return std::ranges::none_of(instances_, [](const SupervisedInstance& instance) {
     return instance.has_program() || instance.phase == Phase::backoff;
@@ -424,6 +437,7 @@ std::string Supervisor::reason() const {
   if (wanted_.replicas == 0 && wanted_.intent == Intent::run) return "scaled to 0 replicas";
   if (wanted_.intent == Intent::remove) return "being removed";
   if (wanted_.intent == Intent::stop) return "";
+  if (is_held_back()) return hold_;
   if (const SupervisedInstance* instance = failing_successor())
     return fmt::format("revision {} does not become ready: {}; an older one still serves", wanted_.revision,
                        instance->reason);

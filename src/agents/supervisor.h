@@ -182,6 +182,9 @@ class Supervisor {
   /// Before the first `want`.
   void found(FoundInstance found, Moment now);
   void want(const Wanted& wanted, Moment now);
+  /// What the agent waits for, in words: until it is empty no instance is started that was not running or
+  /// about to be started again. What runs is not touched.
+  void hold(std::string reason, Moment now);
   /// Ends every program and starts it again at once.
   void restart(Moment now);
   /// Does not wait for the end of a backoff.
@@ -212,6 +215,8 @@ class Supervisor {
   /// The current revision crashes over and over while an older one serves.
   bool is_stuck() const;
   uint32_t restarts() const;
+  /// True if an instance is missing because the agent is held.
+  bool is_held_back() const;
   /// True if nothing runs and nothing is about to.
   bool at_rest() const;
   /// True if everything is as wanted: what verbs wait for. Instances that only drain do not count.
@@ -254,6 +259,7 @@ class Supervisor {
   std::function<InstanceId()> make_id_;
   Wanted wanted_;
   bool wanted_known_ = false;
+  std::string hold_;
   std::vector<SupervisedInstance> instances_;
   std::vector<Action> actions_;
 };

@@ -61,6 +61,7 @@ bool Supervisor::advance(SupervisedInstance& instance, Moment now) {
       instance.given_up = instance.given_up && wanted_.intent == Intent::run;
       if (wanted_.intent != Intent::run || is_surplus(instance) || is_outdated(instance) || instance.given_up)
         return false;
+      if (!hold_.empty()) return false;
       launch(instance);
       return true;
     case Phase::backoff:
@@ -183,7 +184,7 @@ bool Supervisor::needs_instance(uint32_t replica, uint32_t& surging) const {
 }
 
 bool Supervisor::add_missing() {
-  if (wanted_.intent != Intent::run) return false;
+  if (wanted_.intent != Intent::run || !hold_.empty()) return false;
   bool added = false;
   uint32_t count = surging();
   for (uint32_t replica = 0; replica < wanted_.replicas; ++replica) {

@@ -103,6 +103,61 @@ TEST_F(SupervisorTest, StartsAnInstanceAndLetsRequestsInOnceItAnswers) {
   EXPECT_TRUE(supervisor_.settled());
 }
 
+TEST_F(SupervisorTest, StartsNothingWhileItIsHeldAndSaysWhy) {
+  supervisor_.hold("waits for 'db'", now());
+  want({.replicas = 2});
+  EXPECT_TRUE(actions().empty());
+  EXPECT_EQ(supervisor_.status(), AgentStatus::starting);
+  EXPECT_EQ(supervisor_.reason(), "waits for 'db'");
+  EXPECT_TRUE(supervisor_.is_held_back());
+  EXPECT_FALSE(supervisor_.settled());
+  supervisor_.hold("", now());
+  run_smoothly();
+  EXPECT_EQ(done(Kind::start), 2u);
+  EXPECT_EQ(supervisor_.reason(), "");
+  EXPECT_TRUE(supervisor_.settled());
+}
+
+TEST_F(SupervisorTest, WhatRunsIsNotTouchedByAHold) {
+  want({});
+  run_smoothly();
+  supervisor_.hold("waits for 'db'", now());
+  run_smoothly();
+  EXPECT_EQ(first().status(), InstanceStatus::ready);
+  EXPECT_EQ(supervisor_.reason(), "");
+  EXPECT_FALSE(supervisor_.is_held_back());
+  EXPECT_TRUE(supervisor_.settled());
+  // One that crashed was running: it comes back without anybody's leave.
+  exit({.kind = Kind::start, .instance = first().id, .generation = first().generation});
+  advance(minutes(1));
+  run_smoothly();
+  EXPECT_EQ(first().status(), InstanceStatus::ready);
+  EXPECT_EQ(done(Kind::start), 2u);
+}
+
+TEST_F(SupervisorTest, AHoldKeepsTheOldRevisionUntilTheNewOneMayStart) {
+  want({});
+  run_smoothly();
+  supervisor_.hold("waits for 'db'", now());
+  want({.revision = 2});
+  run_smoothly();
+  EXPECT_EQ(first().revision, 1u);
+  EXPECT_EQ(first().status(), InstanceStatus::ready);
+  EXPECT_EQ(supervisor_.reason(), "waits for 'db'");
+  supervisor_.hold("", now());
+  run_smoothly();
+  EXPECT_EQ(first().revision, 2u);
+  EXPECT_TRUE(supervisor_.settled());
+}
+
+TEST_F(SupervisorTest, AStoppedAgentWaitsForNobody) {
+  supervisor_.hold("waits for 'db'", now());
+  want({.intent = Intent::stop});
+  EXPECT_FALSE(supervisor_.is_held_back());
+  EXPECT_EQ(supervisor_.reason(), "");
+  EXPECT_TRUE(supervisor_.settled());
+}
+
 TEST_F(SupervisorTest, ProbesAStartingProgramOftenAtFirstAndThenLessOften) {
   want({});
   start_ok(only(Kind::start).at(0));

@@ -114,6 +114,8 @@ json::Value to_json(const AgentView& agent, RequestCounts requests, Detail detai
                       {"kind", "command"},
                       {"status", to_string(agent.status)},
                       {"reason", text_or_null(agent.reason)},
+                      {"depends_on", strings(agent.spec->depends_on)},
+                      {"waits_for", strings(agent.waits_for)},
                       {"replicas", agent.replicas},
                       {"ready", agent.ready},
                       {"up_to_date", agent.up_to_date},

@@ -66,6 +66,7 @@ struct AgentView {
   uint32_t revision_number = 0;
   Time created_at, updated_at;
   uint32_t restarts = 0;
+  std::vector<std::string> waits_for;  ///< dependencies that are not ready while an instance waits for its start
   std::shared_ptr<const core::AgentSpec> spec;
   std::vector<InstanceView> instances;
 };

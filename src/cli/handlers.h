@@ -21,7 +21,11 @@ Result<int> run_encryption_rotate(Session& session);
 Result<int> run_doctor(Session& session);
 // commands/deploy.cc
 Result<int> run_deploy(Session& session);
+// commands/stacks.cc
 Result<int> run_validate(Session& session);
+Result<int> run_diff(Session& session);
+Result<int> run_export(Session& session);
+Result<int> run_import(Session& session);
 // commands/agents.cc
 Result<int> run_list(Session& session);
 Result<int> run_inspect(Session& session);

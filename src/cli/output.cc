@@ -70,7 +70,7 @@ std::string dash_if_empty(std::string text) { return text.empty() ? "-" : text; 
 }  // namespace
 
 Format format_from_string(std::string_view text) {
-  constexpr std::string_view names[] = {"table", "wide", "json", "jsonl", "yaml", "name"};
+  constexpr std::string_view names[] = {"table", "wide", "json", "jsonl", "yaml", "name", "sarif"};
   auto found = std::ranges::find(names, text);
   GANTRY_CHECK(found != std::end(names));
   return static_cast<Format>(found - std::begin(names));
@@ -121,6 +121,7 @@ std::string render_listing(const Listing& listing, const json::Array& rows, Form
     case Format::wide:
       return rows.empty() ? "" : render_table(listing, rows, format, canvas);
     case Format::json:
+    case Format::sarif:
       return json::pretty(rows) + "\n";
     case Format::yaml:
       return to_yaml(rows);

@@ -15,7 +15,8 @@
 
 namespace gantry::cli {
 
-enum class Format { table, wide, json, jsonl, yaml, name };
+/// `sarif` is of `gantry validate` only; elsewhere it is not among the choices.
+enum class Format { table, wide, json, jsonl, yaml, name, sarif };
 /// The format with that spelling; the flag was checked against the table, so it is one of them.
 Format format_from_string(std::string_view text);
 

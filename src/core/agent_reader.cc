@@ -30,9 +30,9 @@ constexpr size_t max_labels = 64;
 // What an agent can be; this version runs the first.
 constexpr std::string_view kinds[] = {"command", "image", "model", "flow"};
 // Fields of the language that ask for something this version cannot do.
-constexpr std::string_view later_fields[] = {
-    "instructions", "input",   "output",  "tools",    "permissions", "limits", "memory",   "net",
-    "depends_on",   "volumes", "secrets", "triggers", "budget",      "rootfs", "webhooks", "schedule"};
+constexpr std::string_view later_fields[] = {"instructions", "input",  "output",   "tools",   "permissions",
+                                             "limits",       "memory", "net",      "secrets", "triggers",
+                                             "budget",       "rootfs", "webhooks", "schedule"};
 
 // `also` is what may stand between letters and digits.
 bool is_label_text(std::string_view text, std::string_view also) {
@@ -111,6 +111,9 @@ void AgentReader::read(Fields& fields, AgentSpec& out, const yaml::Span& place) 
   read_command(fields, out.command);
   read_workdir(fields, out);
   read_env(fields, out);
+  read_env_from(fields, out);
+  read_dependencies(fields, out);
+  read_volumes(fields, out);
   uint32_t port = out.port;
   fields.read_integer("port", port, port_range);
   out.port = static_cast<uint16_t>(port);
@@ -129,7 +132,6 @@ void AgentReader::read(Fields& fields, AgentSpec& out, const yaml::Span& place) 
   // A declared agent has them of right: what is wrong is its kind, which is reported.
   for (std::string_view field : later_fields)
     kind == Kind::later ? fields.pass_over(field) : fields.refuse_later(field);
-  if (dialect_ == Dialect::deployment) fields.refuse_later("dependencies");
   fields.finish();
 }
 
@@ -239,6 +241,53 @@ void AgentReader::read_env(Fields& fields, AgentSpec& out) {
              "use another name");
     else if (value)
       out.env[variable.key] = *value;
+    if (const std::string* written = reading_.written(variable.value)) out.env_from[variable.key] = *written;
+  }
+}
+
+// The form in which a spec that was read once travels and is stored; a file has references in `env`.
+void AgentReader::read_env_from(Fields& fields, AgentSpec& out) {
+  if (dialect_ == Dialect::deployment) return;
+  const yaml::Entry* entry = fields.take_quietly("env_from");
+  if (!entry) return;
+  std::string path = fields.path_of("env_from");
+  Fields shape(reading_, entry->value, path, entry->key_span);  // reports what is no map
+  for (const yaml::Entry& variable : entry->value.entries) {
+    auto value = read_argument(reading_, variable.value, path + "." + variable.key);
+    if (!value) continue;
+    if (!out.env.contains(variable.key) || !value->contains("${"))
+      reading_.report(Rule::GS0309, variable.key_span, path + "." + variable.key,
+                      fmt::format("`{}` is no reference of a variable of `env`", clip(*value)),
+                      "write the reference into `env` itself: `NAME: ${NAME}`");
+    else
+      out.env_from[variable.key] = *value;
+  }
+}
+
+// Whether the others exist, and whether they wait for this one, can be told when all are read.
+void AgentReader::read_dependencies(Fields& fields, AgentSpec& out) {
+  const bool is_deployment = dialect_ == Dialect::deployment;
+  constexpr size_t most = 64;
+  const yaml::Entry* entry =
+      fields.take_list(is_deployment ? "dependencies" : "depends_on",
+                       is_deployment ? "write `dependencies: [NAME, NAME]`" : "write `depends_on: [NAME, NAME]`");
+  if (!entry) return;
+  std::string path = fields.path_of(entry->key);
+  const yaml::Node& list = entry->value;
+  if (list.items.size() > most)
+    reading_.report(Rule::GS0303, entry->key_span, path,
+                    fmt::format("there are {} dependencies; an agent may have {}", list.items.size(), most));
+  for (size_t i = 0; i < std::min(list.items.size(), most); ++i) {
+    std::string field = fmt::format("{}.{}", path, i);
+    auto name = read_argument(reading_, list.items[i], field);
+    if (!name) continue;
+    if (std::ranges::find(out.depends_on, *name) != out.depends_on.end()) {
+      reading_.report(Rule::GS0313, list.items[i].span, field, fmt::format("`{}` is named twice", clip(*name)),
+                      "remove one of them");
+      continue;
+    }
+    out.depends_on.push_back(*name);
+    dependency_places_.push_back({list.items[i].span ? list.items[i].span : entry->key_span, field});
   }
 }
 

@@ -119,6 +119,7 @@ std::span<const Api::Route> Api::routes() {
       {"GET", "/v1/encryption", Access::keyed, &Api::encryption},
       {"POST", "/v1/encryption/rotate", Access::root, &Api::rotate_encryption},
       {"POST", "/v1/validate", Access::keyed, &Api::validate},
+      {"POST", "/v1/plan", Access::keyed, &Api::plan},
       {"POST", "/v1/workdirs", Access::keyed, &Api::put_workdir},
       {"HEAD", "/v1/workdirs/{digest}", Access::keyed, &Api::head_workdir},
       {"GET", "/v1/agents", Access::keyed, &Api::list_agents},

@@ -89,6 +89,7 @@ class Api final : public net::Handler {
 
   // api_agents.cc
   Task<Handled> validate(Context& context);
+  Task<Handled> plan(Context& context);
   Task<Handled> put_workdir(Context& context);
   Task<Handled> head_workdir(Context& context);
   Task<Handled> put_agent(Context& context);

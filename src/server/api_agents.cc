@@ -73,6 +73,25 @@ Task<Api::Handled> Api::validate(Context& context) {
                                        {"diagnostics", diagnostics_json(parsed.diagnostics, source)}}};
 }
 
+// Changes nothing. An empty body plans for no agent: only what `prune` removes.
+Task<Api::Handled> Api::plan(Context& context) {
+  GANTRY_CO_TRY(core::Source source, co_await read_source(context, "request"));
+  core::Parsed parsed;
+  if (!trim(source.text).empty()) parsed = core::parse_resources(source);
+  if (core::has_errors(parsed.diagnostics)) {
+    std::string members = "\"diagnostics\":" + json::serialize(diagnostics_json(parsed.diagnostics, source));
+    co_await net::respond_error(context.exchange, Error(Code::invalid, "the agents have errors"), {}, members);
+    co_return std::optional<Reply>{};
+  }
+  agents::PlanOptions options;
+  for (const auto& [name, value] : context.query)
+    if (name == "prune") options.prune.push_back(value);
+  GANTRY_CO_TRY(auto steps, server_.agents().plan(context.scope, parsed.agents, options));
+  json::Array data;
+  for (const agents::PlanStep& step : steps) data.push_back(agents::to_json(step));
+  co_return Reply{.body = listing(std::move(data), "")};
+}
+
 Task<Api::Handled> Api::put_workdir(Context& context) {
   GANTRY_CO_TRY(auto upload, co_await server_.agents().workdirs().begin());
   while (!context.exchange.body_complete()) {

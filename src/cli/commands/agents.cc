@@ -64,6 +64,13 @@ std::string labels_in_words(const json::Value& agent) {
   return fmt::format("{}", fmt::join(parts, ", "));
 }
 
+std::string names_in_words(const json::Value& agent, std::string_view member) {
+  std::vector<std::string> names;
+  for (const auto& name : array_at(agent, member))
+    if (name.is_string()) names.emplace_back(name.get_string());
+  return fmt::format("{}", fmt::join(names, ", "));
+}
+
 std::string render_agent(const json::Value& agent, const Style& style, Time now) {
   std::string status = text_at(agent, "status");
   std::string out = render_pairs(
@@ -74,6 +81,8 @@ std::string render_agent(const json::Value& agent, const Style& style, Time now)
        {"Id", {text_at(agent, "id")}},
        {"Scope", {text_at(agent, "scope")}},
        {"Labels", {labels_in_words(agent)}},
+       {"Depends on", {names_in_words(agent, "depends_on")}},
+       {"Waits for", {names_in_words(agent, "waits_for"), Tint::warn}},
        {"Revision", {fmt::format("{} ({})", text_at(agent, "revision_number"), text_at(agent, "revision"))}},
        {"Address", {"/agent/" + text_at(agent, "name") + "/" + (bool_at(agent, "public") ? " (public)" : "")}},
        {"Requests", {fmt::format("{} pending, {} processing", int_at(agent, "pending"), int_at(agent, "processing"))}},
