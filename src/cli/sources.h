@@ -20,10 +20,11 @@ struct Checked {
   std::filesystem::path base;  ///< where its relative paths start
 };
 
-/// Reads files, `-` for stdin, with `${NAME}` from the environment. Mistakes are in `parsed`; an error is a
-/// file that cannot be read.
+/// How files below `base` are read: with the variables of the environment, and missing workdirs told.
 core::ParseOptions options_for(const Environment& environment, std::filesystem::path base);
 
+/// Reads files, `-` for stdin, with `${NAME}` from the environment. Mistakes are in `parsed`; an error is a
+/// file that cannot be read.
 Result<std::vector<Checked>> read_sources(Session& session, const std::vector<std::string>& files);
 
 bool has_errors(const std::vector<Checked>& all);
