@@ -5,6 +5,7 @@
 // holds more than one answer for each action under way plus the verbs that callers wait for.
 #pragma once
 
+#include <atomic>
 #include <deque>
 #include <unordered_map>
 
@@ -34,6 +35,8 @@ struct ActorWorld {
   TaskGroup& tasks;  ///< what they do
   /// The agent is gone from the store; takes its actor out of the registry.
   std::function<void(AgentId, const Scope&, const std::string& name)> forget;
+  /// Who follows logs now. Their files are deleted a moment later then, so that no last line is missed.
+  std::shared_ptr<std::atomic<uint32_t>> log_followers = std::make_shared<std::atomic<uint32_t>>(0);
 };
 
 /// What others see of an agent: replaced as a whole, never changed.

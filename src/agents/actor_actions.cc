@@ -11,6 +11,8 @@ using telemetry::field;
 
 /// Between two tries to delete an agent from a store that cannot be written.
 constexpr Duration removal_retry = std::chrono::seconds(1);
+/// The files of an instance that is gone stay so long for those who follow its log.
+constexpr Duration followed_log_kept = std::chrono::seconds(1);
 
 }  // namespace
 
@@ -148,6 +150,7 @@ Task<void> Actor::forget_instance(Self self, Action action) {
   // A row that stays is found dead at the next start and forgotten then.
   if (!deleted.has_value())
     self->log_.warn("instance not forgotten", field("instance", action.instance), field("error", deleted.error()));
+  if (*self->world_.log_followers > 0) co_await sleep_for(followed_log_kept);
   auto removed = co_await self->world_.parts.blocking.run(
       [&] { return os::remove_tree(self->world_.places.instance(action.instance)); });
   if (removed.has_value() && !removed->has_value())

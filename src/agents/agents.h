@@ -59,6 +59,7 @@ struct Options {
   uint32_t max_agents = 100'000;
   uint32_t revisions_kept = 10;  ///< of one agent; older ones and their files go
   size_t log_lines_at_once = 1000;
+  size_t log_instances_at_once = 2000;  ///< that one reader merges
   WorkdirLimits workdirs;
 };
 
@@ -106,20 +107,22 @@ struct AgentPage {
 
 /// Which lines to read. Without `tail` and `since`: all that are kept.
 struct LogOptions {
-  std::optional<size_t> tail;
-  std::optional<Time> since;
+  std::vector<std::string> agents;     ///< names; empty for all of the scope, also later ones
+  std::vector<std::string> instances;  ///< only these: ids, or `AGENT/REPLICA`
+  std::optional<size_t> tail;          ///< only the last lines that match, over all instances
+  std::optional<Time> since, until;
   std::string filter;  ///< only lines that contain it
-  std::optional<InstanceId> instance;
+  std::string grep;    ///< only lines in which this RE2 pattern is found
   std::string stream;  ///< `stdout`, `stderr` or empty for both
   enum class Follow { no, yes } follow = Follow::no;
 };
 
-/// Lines of an agent's instances, merged by time. One reader.
+/// Lines of instances, merged by time, in bounded memory. One reader.
 class LogReader {
  public:
   virtual ~LogReader() = default;
-  /// The next lines; empty at the end. A follower waits for at most `patience` and may return
-  /// nothing with `ended()` false.
+  /// The next lines; empty at the end. It reads a bounded part, and a follower waits for at most `patience`: it may
+  /// return nothing with `ended()` false.
   virtual Task<Result<std::vector<LogLine>>> next(Duration patience) = 0;
   virtual bool ended() const = 0;
 };
@@ -160,7 +163,8 @@ class Agents {
   Result<AgentHealth> health(const Scope& scope, std::string_view name) const;
   /// Of one agent, or of all if `name` is empty.
   Task<Result<std::vector<StatsView>>> stats(Scope scope, std::string name);
-  Task<Result<std::unique_ptr<LogReader>>> logs(Scope scope, std::string name, LogOptions options);
+  /// GR0501 for an agent that is not there, GR0508 for conditions that mean nothing.
+  Result<std::unique_ptr<LogReader>> logs(const Scope& scope, LogOptions options);
 
   /// The uploads that `spec.workdir` refers to.
   Workdirs& workdirs();

@@ -55,16 +55,12 @@ Task<Result<std::vector<StatsView>>> Agents::stats(Scope scope, std::string name
   co_return all;
 }
 
-Task<Result<std::unique_ptr<LogReader>>> Agents::logs(Scope scope, std::string name, LogOptions options) {
-  const std::shared_ptr<Actor> actor = state_->registry.find(scope, name);
-  if (actor == nullptr) co_return std::unexpected(state_->no_agent(scope, name));
-  if (options.instance.has_value()) {
-    const auto published = actor->published();
-    if (std::ranges::find(published->agent.instances, *options.instance, &InstanceView::id) ==
-        published->agent.instances.end())
-      co_return fail(Code::not_found, "agent '{}' has no instance {}", name, *options.instance);
-  }
-  co_return make_log_reader(actor, state_->world, std::move(options), state_->options.log_lines_at_once);
+Result<std::unique_ptr<LogReader>> Agents::logs(const Scope& scope, LogOptions options) {
+  for (const std::string& name : options.agents)
+    if (state_->registry.find(scope, name) == nullptr) return std::unexpected(state_->no_agent(scope, name));
+  const LogReaderLimits limits{.lines_at_once = state_->options.log_lines_at_once,
+                               .max_instances = state_->options.log_instances_at_once};
+  return make_log_reader({state_->world, state_->registry, limits}, scope, std::move(options));
 }
 
 void Agents::State::collect_soon() { static_cast<void>(tasks.spawn(parts.threads.executor(0), collect())); }

@@ -162,11 +162,9 @@ json::Value to_json(const StatsView& stats) {
 }
 
 json::Value to_json(const LogLine& line) {
-  return json::Object{{"time", format_time(line.time)},
-                      {"instance", line.instance.to_string()},
-                      {"replica", line.replica},
-                      {"stream", line.stream},
-                      {"line", line.line}};
+  return json::Object{
+      {"time", format_time(line.time)}, {"agent", line.agent},   {"instance", line.instance.to_string()},
+      {"replica", line.replica},        {"stream", line.stream}, {"line", line.line}};
 }
 
 }  // namespace gantry::agents

@@ -113,6 +113,7 @@ json::Value to_json(const StatsView& stats);
 /// One line that a program wrote.
 struct LogLine {
   Time time;
+  std::string agent;
   InstanceId instance;
   uint32_t replica = 0;
   std::string stream;  ///< `stdout` or `stderr`

@@ -52,9 +52,9 @@ inline const std::string stats = R"({"data":[
    "restarts":0,"breaker":"closed"}],"next":null})";
 
 inline const std::string logs =
-    R"({"time":"2026-11-20T18:14:01.500Z","instance":"ins_01JD4Y9Q2V6X8Z0A1B2C3D4E5F","replica":0,"stream":"stdout","line":"counting on port 8000"})"
+    R"({"time":"2026-11-20T18:14:01.500Z","agent":"bot","instance":"ins_01JD4Y9Q2V6X8Z0A1B2C3D4E5F","replica":0,"stream":"stdout","line":"counting on port 8000"})"
     "\n"
-    R"({"time":"2026-11-20T18:14:02.000Z","instance":"ins_01JD4Y9Q2V6X8Z0A1B2C3D4E5H","replica":1,"stream":"stderr","line":"\u001b[2Joops"})"
+    R"({"time":"2026-11-20T18:14:02.000Z","agent":"notes","instance":"ins_01JD4Y9Q2V6X8Z0A1B2C3D4E5H","replica":1,"stream":"stderr","line":"\u001b[2Joops"})"
     "\n";
 
 inline const std::string request_row = R"({

@@ -239,6 +239,16 @@ Result<Request> parse_command_line(const std::vector<std::string>& words) {
   return Request{Request::Kind::run, std::move(invocation)};
 }
 
+Result<std::string> moment_text(const Invocation& given, std::string_view flag) {
+  std::string text = given.text_or(flag, "");
+  if (text.empty() || parse_duration(text) || parse_time(text)) return text;
+  return std::unexpected(
+      Error(ErrorId::GR0801, fmt::format("{}: '{}' is neither a duration back from now such as 10m nor a time such as "
+                                         "2026-11-20T18:12:00Z",
+                                         flag, text))
+          .with_hint(fmt::format("gantry help {}", given.command().name)));
+}
+
 std::string did_you_mean(std::string_view word, const std::vector<std::string_view>& candidates) {
   auto near = closest(word, candidates);
   return near ? fmt::format("did you mean `{}`?", *near) : std::string();

@@ -70,6 +70,10 @@ struct Request {
 /// is near.
 Result<Request> parse_command_line(const std::vector<std::string>& words);
 
+/// A flag that names a moment, as the API takes it: a duration back from now, or a time. Empty if it was not given,
+/// GR0801 for anything else.
+Result<std::string> moment_text(const Invocation& given, std::string_view flag);
+
 /// `did you mean `x`?` for the hint, or nothing.
 std::string did_you_mean(std::string_view word, const std::vector<std::string_view>& candidates);
 
