@@ -9,6 +9,8 @@ using telemetry::field;
 
 /// The supervisor's wake-up when nothing is due: any event comes earlier.
 constexpr Duration nothing_due = std::chrono::hours(1);
+/// A percentage of CPU is one of at least so long.
+constexpr Duration shortest_cpu_interval = std::chrono::milliseconds(500);
 
 class SandboxDialer final : public Dialer {
  public:
@@ -214,11 +216,41 @@ double Actor::cpu_percent(InstanceId instance, Duration cpu_time, Moment moment,
   std::lock_guard lock(running_mutex_);
   CpuReading& before = cpu_[instance];
   const bool is_first = before.at == SteadyTime{};
+  // Two who ask at the same time must not leave each other an interval in which nothing can be seen.
+  if (!is_first && moment.steady - before.at < shortest_cpu_interval) return before.percent;
   const Duration wall = is_first ? moment.wall - started_at : moment.steady - before.at;
   const Duration used = cpu_time - before.cpu_time;
-  before = {cpu_time, moment.steady};
+  before = {cpu_time, moment.steady, 0};
   if (wall <= Duration(0) || used < Duration(0)) return 0;
-  return 100.0 * static_cast<double>(used.count()) / static_cast<double>(wall.count());
+  before.percent = 100.0 * static_cast<double>(used.count()) / static_cast<double>(wall.count());
+  return before.percent;
+}
+
+std::optional<StatsView> Actor::stats_of(InstanceId id, const sandbox::Stats& measured, Time started_at) {
+  const auto published = this->published();
+  auto instance = std::ranges::find(published->agent.instances, id, &InstanceView::id);
+  if (instance == published->agent.instances.end()) return std::nullopt;
+  const core::Resources& limits = published->agent.spec->resources;
+  const Route::Load load = route_->load(id);
+  const Route::Use use = route_->use(id);
+  return StatsView{.agent = published->agent.name,
+                   .instance = id,
+                   .replica = instance->replica,
+                   .cpu_percent = cpu_percent(id, measured.cpu_time, now(), started_at),
+                   .cpu_ms = static_cast<uint64_t>(measured.cpu_time / std::chrono::milliseconds(1)),
+                   .memory = measured.memory,
+                   .memory_limit = limits.memory,
+                   .pids = measured.pids,
+                   .pids_limit = limits.pids,
+                   .workspace = measured.workspace,
+                   .workspace_limit = limits.workspace,
+                   .bytes_in = use.bytes_in,
+                   .bytes_out = use.bytes_out,
+                   .in_flight = load.in_flight,
+                   .requests_total = load.requests_total,
+                   .recent = use.requests,
+                   .restarts = instance->restarts,
+                   .breaker = load.breaker};
 }
 
 InstanceView Actor::view_of(const SupervisedInstance& instance) const {

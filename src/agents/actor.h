@@ -81,8 +81,8 @@ class Actor : public std::enable_shared_from_this<Actor> {
   Notifier& changed() { return changed_; }
   /// The running programs now.
   std::vector<std::pair<InstanceId, std::shared_ptr<sandbox::Sandbox>>> sandboxes() const;
-  /// Percent of one CPU since the last call for this instance, or since its start.
-  double cpu_percent(InstanceId instance, Duration cpu_time, Moment now, Time started_at);
+  /// What an instance uses, with what was measured of its sandbox; nullopt if it has ended meanwhile.
+  std::optional<StatsView> stats_of(InstanceId id, const sandbox::Stats& measured, Time started_at);
 
  private:
   using Event = std::function<void(Actor&, Moment)>;
@@ -107,6 +107,8 @@ class Actor : public std::enable_shared_from_this<Actor> {
   std::shared_ptr<sandbox::Sandbox> sandbox_of(InstanceId id) const;
   Result<sandbox::Spec> sandbox_spec(const Action& action, const core::AgentSpec& spec) const;
   bool is_over() const;
+  /// Percent of one CPU since an earlier call for this instance, or since its start.
+  double cpu_percent(InstanceId instance, Duration cpu_time, Moment moment, Time started_at);
   void publish();
   InstanceView view_of(const SupervisedInstance& instance) const;
 
@@ -132,6 +134,7 @@ class Actor : public std::enable_shared_from_this<Actor> {
   struct CpuReading {
     Duration cpu_time{};
     SteadyTime at{};
+    double percent = 0;  // at that time
   };
   mutable std::mutex running_mutex_;
   std::unordered_map<InstanceId, Running> running_;

@@ -161,8 +161,8 @@ class Agents {
   Result<AgentView> get(const Scope& scope, std::string_view name) const;
   AgentPage list(const Scope& scope, const ListOptions& options) const;
   Result<AgentHealth> health(const Scope& scope, std::string_view name) const;
-  /// Of one agent, or of all if `name` is empty.
-  Task<Result<std::vector<StatsView>>> stats(Scope scope, std::string name);
+  /// Of these agents, or of all if there are no names.
+  Task<Result<StatsReport>> stats(Scope scope, std::vector<std::string> names);
   /// GR0501 for an agent that is not there, GR0508 for conditions that mean nothing.
   Result<std::unique_ptr<LogReader>> logs(const Scope& scope, LogOptions options);
 

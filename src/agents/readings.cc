@@ -12,47 +12,58 @@ using telemetry::field;
 /// An upload may wait so long for the deploy that names it.
 constexpr Duration unused_workdir_grace = std::chrono::hours(24);
 
+AgentStatsView sum_of(const Actor& actor, const std::vector<StatsView>& instances) {
+  const auto published = actor.published();
+  AgentStatsView sum{.agent = published->agent.name,
+                     .status = published->agent.status,
+                     .replicas = published->agent.replicas,
+                     .ready = published->agent.ready,
+                     .recent = actor.route()->requests(),
+                     .restarts = published->agent.restarts};
+  for (const StatsView& one : instances) {
+    sum.cpu_percent += one.cpu_percent;
+    sum.memory.count += one.memory.count;
+    sum.memory_limit.count += one.memory_limit.count;
+    sum.pids += one.pids;
+    sum.workspace.count += one.workspace.count;
+    sum.bytes_in += one.bytes_in;
+    sum.bytes_out += one.bytes_out;
+    sum.in_flight += one.in_flight;
+    sum.requests_total += one.requests_total;
+  }
+  return sum;
+}
+
 }  // namespace
 
-Task<Result<std::vector<StatsView>>> Agents::stats(Scope scope, std::string name) {
+Task<Result<StatsReport>> Agents::stats(Scope scope, std::vector<std::string> names) {
   State& state = *state_;
   std::vector<std::shared_ptr<Actor>> actors;
-  if (!name.empty()) {
+  for (const std::string& name : names) {
     actors.push_back(state.registry.find(scope, name));
     if (actors.back() == nullptr) co_return std::unexpected(state.no_agent(scope, name));
-  } else {
+  }
+  if (names.empty())
     state.registry.each(scope, "", [&](const std::shared_ptr<Actor>& actor) {
       actors.push_back(actor);
       return true;
     });
-  }
-  std::vector<StatsView> all;
+  StatsReport report;
   for (const std::shared_ptr<Actor>& actor : actors) {
-    const auto published = actor->published();
+    std::vector<StatsView> instances;
     for (const auto& [id, sandbox] : actor->sandboxes()) {
       auto measured = co_await sandbox->stats();
-      auto instance = std::ranges::find(published->agent.instances, id, &InstanceView::id);
       // It may have ended meanwhile.
-      if (!measured.has_value() || instance == published->agent.instances.end()) continue;
-      const Moment now{state.parts.clock.steady(), state.parts.clock.now()};
-      const Route::Load load = actor->route()->load(id);
-      all.push_back({.agent = published->agent.name,
-                     .instance = id,
-                     .replica = instance->replica,
-                     .cpu_percent = actor->cpu_percent(id, measured->cpu_time, now, sandbox->started_at()),
-                     .cpu_ms = static_cast<uint64_t>(measured->cpu_time / std::chrono::milliseconds(1)),
-                     .memory = measured->memory,
-                     .memory_limit = published->agent.spec->resources.memory,
-                     .pids = measured->pids,
-                     .pids_limit = published->agent.spec->resources.pids,
-                     .in_flight = load.in_flight,
-                     .requests_total = load.requests_total,
-                     .restarts = instance->restarts,
-                     .breaker = load.breaker});
+      if (!measured.has_value()) continue;
+      if (auto view = actor->stats_of(id, *measured, sandbox->started_at())) instances.push_back(std::move(*view));
     }
+    report.agents.push_back(sum_of(*actor, instances));
+    std::ranges::move(instances, std::back_inserter(report.instances));
   }
-  std::ranges::sort(all, {}, [](const StatsView& view) { return std::tuple(view.agent, view.replica, view.instance); });
-  co_return all;
+  std::ranges::sort(report.instances, {},
+                    [](const StatsView& view) { return std::tuple(view.agent, view.replica, view.instance); });
+  std::ranges::sort(report.agents, {}, &AgentStatsView::agent);
+  co_return report;
 }
 
 Result<std::unique_ptr<LogReader>> Agents::logs(const Scope& scope, LogOptions options) {

@@ -25,7 +25,6 @@ class Commands : public testing::Test {
     api.on("GET /v1/agents", {200, canned::agents});
     api.on("GET /v1/agents/bot", {200, canned::agent});
     api.on("GET /v1/agents/bot/health", {200, canned::health});
-    api.on("GET /v1/agents/bot/stats", {200, canned::stats});
     api.on("GET /v1/stats", {200, canned::stats});
     api.on("GET /v1/logs", {200, canned::logs, {{"Content-Type", "application/jsonl"}}});
     for (const char* verb : {"start", "stop", "restart", "pause", "resume", "scale"})
@@ -72,6 +71,7 @@ TEST_F(Commands, EachOnePrintsJsonThatParses) {
            {"inspect", "bot"},
            {"stats", "bot"},
            {"stats"},
+           {"top"},
            {"logs", "bot"},
            {"start", "bot"},
            {"stop", "bot"},
@@ -126,6 +126,7 @@ TEST_F(Commands, TablesAreAsTheGoldenFilesSay) {
            {"health.txt", {"health", "bot"}},
            {"stats.txt", {"stats", "--all"}},
            {"stats-wide.txt", {"stats", "-o", "wide"}},
+           {"top.txt", {"top", "--sort", "memory"}},
            {"status.txt", {"status"}},
            {"logs.txt", {"logs", "bot"}},
            {"logs-wide.txt", {"logs", "bot", "-o", "wide"}},
@@ -190,6 +191,8 @@ TEST_F(Commands, CallsCarryTheKeyAndAskForWhatWasMeant) {
             "GET /v1/requests?agent=bot&status=failed&limit=7"},
            {{"requests", "cancel", "req_1"}, "POST /v1/requests/req_1/cancel"},
            {{"stats"}, "GET /v1/stats"},
+           {{"stats", "bot", "notes"}, "GET /v1/stats?agent=bot&agent=notes"},
+           {{"top", "bot"}, "GET /v1/stats?agent=bot"},
        }) {
     EXPECT_EQ(terminal.run(words), 0) << terminal.err();
     EXPECT_EQ(api.asked().back().line, line);

@@ -26,7 +26,10 @@ Result<int> run_validate(Session& session);
 Result<int> run_list(Session& session);
 Result<int> run_inspect(Session& session);
 Result<int> run_health(Session& session);
+// commands/stats.cc
 Result<int> run_stats(Session& session);
+// commands/top.cc
+Result<int> run_top(Session& session);
 // commands/verbs.cc
 Result<int> run_start(Session& session);
 Result<int> run_stop(Session& session);

@@ -72,18 +72,55 @@ Command stats() {
   return {
       .name = "stats",
       .group = group,
-      .summary = "Show CPU, memory and requests of instances",
-      .description = "One line for each instance of the agent, or of all agents when no name is given.",
-      .arguments =
-          {{.name = "NAME", .value = Value::agent, .about = "name of the agent", .presence = Presence::optional}},
+      .summary = "Show CPU, memory, disk and requests of instances",
+      .description =
+          "One line for each instance of the named agents, or of all agents when no name is given: CPU since the look "
+          "before, memory, processes, what /workspace holds, bytes over the proxy to the program and from it, requests "
+          "a "
+          "second (of the last ten seconds) and the times that 50, 95 and 99 of a hundred requests of the last minute "
+          "took at most.\n\n"
+          "With --watch on a terminal it stays and draws the latest looks as a trend. Columns that do not fit the "
+          "terminal are left out; -o wide shows all.",
+      .arguments = {{.name = "NAME",
+                     .value = Value::agent,
+                     .about = "names of agents",
+                     .presence = Presence::optional,
+                     .repeat = Repeat::many}},
       .flags = {{"--all", 'a', Value::none, "", "instances of all agents (the default without a name)", ""},
                 watch_flag(),
                 interval_flag(),
                 output_flag()},
-      .examples = {{"gantry stats bot", "one agent"}, {"gantry stats --all --watch", "all, refreshed"}},
-      .advice = {{"Memory is near its limit", "gantry deploy --name NAME … --memory 1Gi"}},
+      .examples = {{"gantry stats bot notes", "two agents"}, {"gantry stats --all --watch", "all, refreshed"}},
+      .advice = {{"Memory is near its limit", "gantry deploy --name NAME … --memory 1Gi"},
+                 {"You want the greediest first", "gantry top"}},
       .exits = {3, 4, 11, 130},
       .run = run_stats,
+  };
+}
+
+Command top() {
+  return {
+      .name = "top",
+      .group = group,
+      .summary = "Watch what agents use, the greediest first",
+      .description =
+          "A screen that stays, one line for each agent with the sum of its instances. Keys change the order: c for "
+          "CPU, "
+          "m for memory, r for requests a second, n for the name; q leaves.\n\n"
+          "Where there is no terminal it prints one table and ends.",
+      .arguments = {{.name = "NAME",
+                     .value = Value::agent,
+                     .about = "names of agents, all without one",
+                     .presence = Presence::optional,
+                     .repeat = Repeat::many}},
+      .flags =
+          {{"--sort", 's', Value::choice, "BY", "the order at first", "cpu", {"cpu", "memory", "requests", "name"}},
+           {"--interval", 0, Value::duration, "TIME", "how often it looks", "1s"},
+           output_flag()},
+      .examples = {{"gantry top", "all agents"}, {"gantry top --sort memory -o json", "once, for a script"}},
+      .advice = {{"You want the instances one by one", "gantry stats --all --watch"}},
+      .exits = {3, 4, 11, 130},
+      .run = run_top,
   };
 }
 
@@ -216,6 +253,7 @@ std::vector<Command> agent_commands() {
       inspect(),
       health(),
       stats(),
+      top(),
       logs(),
       verb({"start",
             "Start stopped agents",

@@ -95,6 +95,7 @@ class Api final : public net::Handler {
   Task<Handled> agent_health(Context& context);
   Task<Handled> agent_stats(Context& context);
   Task<Handled> all_stats(Context& context);
+  Task<Handled> stats_of(Context& context, std::vector<std::string> names);
   json::Value agent_json(const agents::AgentView& view, agents::Detail detail) const;
 
   // api_logs.cc

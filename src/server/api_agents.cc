@@ -144,18 +144,23 @@ Task<Api::Handled> Api::agent_health(Context& context) {
   co_return Reply{.body = agents::to_json(health)};
 }
 
-Task<Api::Handled> Api::agent_stats(Context& context) {
-  GANTRY_CO_TRY(auto rows, co_await server_.agents().stats(context.scope, name_of(context)));
-  json::Array data;
-  for (const agents::StatsView& row : rows) data.push_back(agents::to_json(row));
-  co_return Reply{.body = listing(std::move(data), "")};
-}
+Task<Api::Handled> Api::agent_stats(Context& context) { co_return co_await stats_of(context, {name_of(context)}); }
 
 Task<Api::Handled> Api::all_stats(Context& context) {
-  GANTRY_CO_TRY(auto rows, co_await server_.agents().stats(context.scope, ""));
-  json::Array data;
-  for (const agents::StatsView& row : rows) data.push_back(agents::to_json(row));
-  co_return Reply{.body = listing(std::move(data), "")};
+  std::vector<std::string> names;
+  for (const auto& [name, value] : context.query)
+    if (name == "agent") names.push_back(value);
+  co_return co_await stats_of(context, std::move(names));
+}
+
+Task<Api::Handled> Api::stats_of(Context& context, std::vector<std::string> names) {
+  GANTRY_CO_TRY(agents::StatsReport report, co_await server_.agents().stats(context.scope, std::move(names)));
+  json::Array data, agents;
+  for (const agents::StatsView& row : report.instances) data.push_back(agents::to_json(row));
+  for (const agents::AgentStatsView& row : report.agents) agents.push_back(agents::to_json(row));
+  json::Value body = listing(std::move(data), "");
+  body.as_object()["agents"] = std::move(agents);
+  co_return Reply{.body = std::move(body)};
 }
 
 }  // namespace gantry::server
