@@ -165,6 +165,11 @@ void Actor::handle_events() {
 void Actor::take_over(AgentRecord record) {
   // A daemon that stops does not start anything again.
   if (record.version < record_.version || ending_.has_value()) return;
+  if (record.program_revision != record_.program_revision && record.intent == Intent::run) {
+    rolls_out_ = true;
+    tell("agent.rollout",
+         fmt::format("revision {} replaces revision {}", record.revision_number, record_.revision_number));
+  }
   record_ = std::move(record);
   route_->set_spec(record_.spec);
   route_->set_intent(availability_of(record_.intent));
@@ -205,6 +210,9 @@ void Actor::open(const Action& action) {
   std::shared_ptr<sandbox::Sandbox> sandbox = sandbox_of(action.instance);
   if (sandbox == nullptr) return;
   log_.info("instance is ready", field("instance", action.instance), field("replica", action.replica));
+  world_.events.record(
+      route_->scope(),
+      {.type = "instance.ready", .agent = route_->name(), .instance = action.instance, .replica = action.replica});
   route_->add(std::make_shared<Target>(
       Target::Names{.instance = action.instance, .replica = action.replica, .generation = action.generation},
       record_.spec->port, std::make_shared<SandboxDialer>(std::move(sandbox))));
@@ -275,7 +283,41 @@ InstanceView Actor::view_of(const SupervisedInstance& instance) const {
   return view;
 }
 
+void Actor::tell(std::string type, std::string reason) {
+  world_.events.record(route_->scope(),
+                       {.type = std::move(type), .agent = route_->name(), .reason = std::move(reason)});
+}
+
+void Actor::tell(std::string type, const SupervisedInstance& instance, std::string reason) {
+  world_.events.record(route_->scope(), {.type = std::move(type),
+                                         .agent = route_->name(),
+                                         .instance = instance.id,
+                                         .replica = instance.replica,
+                                         .reason = std::move(reason)});
+}
+
+// What no single event of the supervisor stands for: it is seen in what comes out of many.
+void Actor::tell_changes() {
+  std::unordered_set<InstanceId> unhealthy;
+  for (const SupervisedInstance& instance : supervisor_.instances()) {
+    const bool is_ended = instance.cause == StopCause::not_ready || instance.cause == StopCause::unhealthy;
+    if (!is_ended && instance.status() != InstanceStatus::unready) continue;
+    unhealthy.insert(instance.id);
+    if (!told_unhealthy_.contains(instance.id))
+      tell("instance.unhealthy", instance, is_ended ? instance.reason : instance.last_probe.detail);
+  }
+  told_unhealthy_ = std::move(unhealthy);
+  const AgentStatus status = supervisor_.status();
+  if (status == AgentStatus::crash_loop && told_status_ != status) tell("agent.crash_loop", supervisor_.reason());
+  told_status_ = status;
+  if (rolls_out_ && supervisor_.settled()) {
+    rolls_out_ = false;
+    tell("agent.rolled_out", fmt::format("revision {}", record_.revision_number));
+  }
+}
+
 void Actor::publish() {
+  tell_changes();
   auto next = std::make_shared<Published>();
   next->orders = orders_done_;
   // A removal has not ended before its rows and files are gone.

@@ -8,8 +8,10 @@
 #include <atomic>
 #include <deque>
 #include <unordered_map>
+#include <unordered_set>
 
 #include "agents/agents.h"
+#include "agents/event_log.h"
 #include "agents/records.h"
 #include "agents/supervisor.h"
 
@@ -31,6 +33,7 @@ struct ActorWorld {
   SupervisorSettings settings;
   Places places;
   Workdirs& workdirs;
+  EventLog& events;
   TaskGroup& loops;  ///< the actors themselves; joined before `tasks`
   TaskGroup& tasks;  ///< what they do
   /// The agent is gone from the store; takes its actor out of the registry.
@@ -110,6 +113,10 @@ class Actor : public std::enable_shared_from_this<Actor> {
   /// Percent of one CPU since an earlier call for this instance, or since its start.
   double cpu_percent(InstanceId instance, Duration cpu_time, Moment moment, Time started_at);
   void publish();
+  /// Tells what has changed since it was told last.
+  void tell_changes();
+  void tell(std::string type, std::string reason);
+  void tell(std::string type, const SupervisedInstance& instance, std::string reason);
   InstanceView view_of(const SupervisedInstance& instance) const;
 
   ActorWorld& world_;
@@ -124,6 +131,9 @@ class Actor : public std::enable_shared_from_this<Actor> {
   uint64_t orders_done_ = 0;
   std::optional<AtStop> ending_;
   bool removal_begun_ = false;
+  bool rolls_out_ = false;
+  AgentStatus told_status_ = AgentStatus::starting;
+  std::unordered_set<InstanceId> told_unhealthy_;
   bool gone_ = false;
 
   std::mutex mailbox_mutex_;

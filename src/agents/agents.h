@@ -4,6 +4,7 @@
 //   Agents    deploy, verbs, listings, health, stats, logs; one for the server
 //   Route     an agent as the proxy sees it: ready instances and their free slots (route.h)
 //   views.h   what the API shows, and its JSON
+//   events.h  what happened, for people
 //   Workdirs  the uploaded files of revisions, by content (workdirs.h)
 //
 // Each agent is supervised by one actor: a coroutine that feeds a pure state machine (supervisor.h)
@@ -28,6 +29,7 @@
 #include <string_view>
 #include <vector>
 
+#include "agents/events.h"
 #include "agents/route.h"
 #include "agents/views.h"
 #include "agents/workdirs.h"
@@ -57,7 +59,8 @@ struct Options {
   uint32_t crash_loop_after = 3;  ///< restarts in a row that are called a crash loop
   uint32_t max_replicas = 256;    ///< of one agent
   uint32_t max_agents = 100'000;
-  uint32_t revisions_kept = 10;  ///< of one agent; older ones and their files go
+  uint32_t revisions_kept = 10;    ///< of one agent; older ones and their files go
+  uint64_t events_kept = 100'000;  ///< of a scope
   size_t log_lines_at_once = 1000;
   size_t log_instances_at_once = 2000;  ///< that one reader merges
   WorkdirLimits workdirs;
@@ -165,6 +168,11 @@ class Agents {
   Task<Result<StatsReport>> stats(Scope scope, std::vector<std::string> names);
   /// GR0501 for an agent that is not there, GR0508 for conditions that mean nothing.
   Result<std::unique_ptr<LogReader>> logs(const Scope& scope, LogOptions options);
+
+  /// What happened: newest first, or after a place oldest first. `invalid` for a type that does not exist.
+  Task<Result<std::vector<EventView>>> events(Scope scope, EventFilter filter);
+  /// The same, but waits up to `patience` while there is nothing: to follow.
+  Task<Result<std::vector<EventView>>> wait_for_events(Scope scope, EventFilter filter, Duration patience);
 
   /// The uploads that `spec.workdir` refers to.
   Workdirs& workdirs();

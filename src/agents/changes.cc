@@ -25,6 +25,22 @@ Order order_of(Verb verb) {
   return verb == Verb::start ? Order::hurry : Order::apply;
 }
 
+std::string event_of(Verb verb) {
+  switch (verb) {
+    case Verb::start:
+      return "agent.start";
+    case Verb::stop:
+      return "agent.stop";
+    case Verb::restart:
+      return "agent.restart";
+    case Verb::pause:
+      return "agent.pause";
+    case Verb::resume:
+      return "agent.resume";
+  }
+  return "agent.start";
+}
+
 }  // namespace
 
 Task<Result<>> Agents::State::check_spec(core::AgentSpec spec) {
@@ -46,8 +62,18 @@ Task<Result<Deployed>> Agents::deploy(Scope scope, core::AgentSpec spec) {
                    .revision = RevisionId::make(state.parts.clock, state.parts.random),
                    .now = state.parts.clock.now()};
   const DeployLimits limits{.max_agents = state.options.max_agents, .revisions_kept = state.options.revisions_kept};
-  auto deployed = co_await state.parts.database.write(
-      scope, [&](store::Session& session) { return agents::deploy(session, spec, ids, limits); });
+  auto deployed = co_await state.parts.database.write(scope, [&](store::Session& session) -> Result<DeployedRecord> {
+    GANTRY_TRY(DeployedRecord record, agents::deploy(session, spec, ids, limits));
+    if (record.outcome == Deployed::Outcome::unchanged) return record;
+    GANTRY_TRY_VOID(state.events.insert(session,
+                                        {.type = "agent.deploy",
+                                         .agent = spec.name,
+                                         .revision = record.agent.revision_number,
+                                         .reason = std::string(to_string(record.outcome))},
+                                        ids.now));
+    return record;
+  });
+  state.events.committed();
   if (!deployed.has_value()) co_return std::unexpected(std::move(deployed).error().wrap("deploy '" + spec.name + "'"));
   if (state.stopping) co_return fail(Code::unavailable, "the server is stopping");
   const Deployed::Outcome outcome = deployed->outcome;
@@ -96,8 +122,10 @@ Task<Result<AgentView>> Agents::apply(Scope scope, std::string name, Verb verb, 
       if (agent.has_value() && agent->intent == Intent::stop)
         return fail(Code::conflict, "agent '{}' is stopped", name);
     }
+    GANTRY_TRY_VOID(state.events.insert(session, {.type = event_of(verb), .agent = name}, now));
     return set_intent(session, name, intent_of(verb), now);
   });
+  state.events.committed();
   if (!record.has_value() && record.error().code() == Code::not_found)
     co_return std::unexpected(state.no_agent(scope, name));
   if (!record.has_value()) co_return std::unexpected(std::move(record).error());
@@ -109,8 +137,16 @@ Task<Result<AgentView>> Agents::scale(Scope scope, std::string name, uint32_t re
   if (replicas > state.options.max_replicas)
     co_return fail(ErrorId::GR0506, "{} replicas, at most {} are allowed", replicas, state.options.max_replicas);
   const Time now = state.parts.clock.now();
-  auto record = co_await state.parts.database.write(
-      scope, [&](store::Session& session) { return set_replicas(session, name, replicas, now); });
+  auto record = co_await state.parts.database.write(scope, [&](store::Session& session) -> Result<AgentRecord> {
+    GANTRY_TRY(const std::optional<AgentRecord> before, find_agent(session, name));
+    GANTRY_TRY(AgentRecord after, set_replicas(session, name, replicas, now));
+    if (!before.has_value() || before->replicas == replicas) return after;
+    Event event{
+        .type = "agent.scale", .agent = name, .reason = fmt::format("{} to {} replicas", before->replicas, replicas)};
+    GANTRY_TRY_VOID(state.events.insert(session, event, now));
+    return after;
+  });
+  state.events.committed();
   if (!record.has_value() && record.error().code() == Code::not_found)
     co_return std::unexpected(state.no_agent(scope, name));
   if (!record.has_value()) co_return std::unexpected(std::move(record).error());

@@ -74,6 +74,14 @@ Result<std::unique_ptr<LogReader>> Agents::logs(const Scope& scope, LogOptions o
   return make_log_reader({state_->world, state_->registry, limits}, scope, std::move(options));
 }
 
+Task<Result<std::vector<EventView>>> Agents::events(Scope scope, EventFilter filter) {
+  return state_->events.read(std::move(scope), std::move(filter));
+}
+
+Task<Result<std::vector<EventView>>> Agents::wait_for_events(Scope scope, EventFilter filter, Duration patience) {
+  return state_->events.wait(std::move(scope), std::move(filter), patience);
+}
+
 void Agents::State::collect_soon() { static_cast<void>(tasks.spawn(parts.threads.executor(0), collect())); }
 
 Task<void> Agents::State::collect() {

@@ -36,6 +36,20 @@ constexpr std::string_view steps[] = {R"sql(
     restarts         INTEGER NOT NULL
   ) STRICT;
   CREATE INDEX agent_instances_by_agent ON agent_instances (agent);
+)sql",
+                                      R"sql(
+  CREATE TABLE agent_events (
+    scope    INTEGER NOT NULL REFERENCES store_scopes (id),
+    seq      INTEGER PRIMARY KEY AUTOINCREMENT,
+    at       INTEGER NOT NULL,
+    type     TEXT NOT NULL,
+    agent    TEXT NOT NULL,
+    instance BLOB,
+    replica  INTEGER,
+    revision INTEGER NOT NULL,
+    reason   TEXT NOT NULL
+  ) STRICT;
+  CREATE INDEX agent_events_by_agent ON agent_events (scope, agent, seq);
 )sql"};
 
 constexpr std::string_view select_agents =

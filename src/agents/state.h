@@ -2,6 +2,7 @@
 #pragma once
 
 #include "agents/actor.h"
+#include "agents/event_log.h"
 #include "agents/records.h"
 #include "agents/registry.h"
 
@@ -17,10 +18,17 @@ class Agents::State {
       : parts(its_parts),
         options(std::move(its_options)),
         workdirs(options.data, parts.blocking, parts.random, options.workdirs),
+        events({.database = parts.database,
+                .threads = parts.threads,
+                .clock = parts.clock,
+                .logger = parts.logger,
+                .tasks = tasks},
+               {.kept = options.events_kept}),
         world{.parts = parts,
               .settings = supervisor_settings(options),
               .places = {options.data},
               .workdirs = workdirs,
+              .events = events,
               .loops = loops,
               .tasks = tasks,
               .forget = [this](AgentId agent, const Scope& scope, const std::string& name) {
@@ -33,6 +41,7 @@ class Agents::State {
   Workdirs workdirs;
   TaskGroup loops;
   TaskGroup tasks;
+  EventLog events;
   ActorWorld world;
   Registry registry;
   std::vector<Listener*> listeners;

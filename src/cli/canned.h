@@ -67,6 +67,14 @@ inline const std::string stats = R"({"data":[
    "restarts":0}],
  "next":null})";
 
+inline const std::string events = R"({"data":[
+  {"seq":12,"at":"2026-11-20T18:14:03.000Z","type":"instance.restart","agent":"bot",
+   "instance":"ins_01JD4Y9Q2V6X8Z0A1B2C3D4E5F","replica":0,"revision":3,"reason":"after exit 1"},
+  {"seq":11,"at":"2026-11-20T18:14:02.000Z","type":"instance.exit","agent":"bot",
+   "instance":"ins_01JD4Y9Q2V6X8Z0A1B2C3D4E5F","replica":0,"revision":null,"reason":"exit 1"},
+  {"seq":10,"at":"2026-11-20T18:14:01.000Z","type":"agent.deploy","agent":"bot","instance":null,"replica":null,
+   "revision":3,"reason":"updated"}],"next":null})";
+
 inline const std::string logs =
     R"({"time":"2026-11-20T18:14:01.500Z","agent":"bot","instance":"ins_01JD4Y9Q2V6X8Z0A1B2C3D4E5F","replica":0,"stream":"stdout","line":"counting on port 8000"})"
     "\n"

@@ -121,6 +121,9 @@ Flag status_flag(std::vector<std::string_view> states, std::string_view fallback
 /// The conditions that every command for many requests has, and then `more`.
 std::vector<Flag> with_request_filters(std::vector<Flag> more);
 
+/// Rows that the group "Agents" has in a file of their own.
+Command events();
+
 /// The rows of one group file.
 std::vector<Command> server_commands();
 std::vector<Command> deploy_commands();

@@ -26,6 +26,7 @@ class Commands : public testing::Test {
     api.on("GET /v1/agents/bot", {200, canned::agent});
     api.on("GET /v1/agents/bot/health", {200, canned::health});
     api.on("GET /v1/stats", {200, canned::stats});
+    api.on("GET /v1/events", {200, canned::events});
     api.on("GET /v1/logs", {200, canned::logs, {{"Content-Type", "application/jsonl"}}});
     for (const char* verb : {"start", "stop", "restart", "pause", "resume", "scale"})
       api.on(fmt::format("POST /v1/agents/bot/{}", verb), {200, canned::agent});
@@ -72,6 +73,7 @@ TEST_F(Commands, EachOnePrintsJsonThatParses) {
            {"stats", "bot"},
            {"stats"},
            {"top"},
+           {"events"},
            {"logs", "bot"},
            {"start", "bot"},
            {"stop", "bot"},
@@ -130,6 +132,7 @@ TEST_F(Commands, TablesAreAsTheGoldenFilesSay) {
            {"status.txt", {"status"}},
            {"logs.txt", {"logs", "bot"}},
            {"logs-wide.txt", {"logs", "bot", "-o", "wide"}},
+           {"events.txt", {"events"}},
            {"logs-all.txt", {"logs", "--all"}},
            {"requests-list.txt", {"requests", "list"}},
            {"requests-list-wide.txt", {"requests", "list", "-o", "wide"}},
@@ -191,6 +194,8 @@ TEST_F(Commands, CallsCarryTheKeyAndAskForWhatWasMeant) {
             "GET /v1/requests?agent=bot&status=failed&limit=7"},
            {{"requests", "cancel", "req_1"}, "POST /v1/requests/req_1/cancel"},
            {{"stats"}, "GET /v1/stats"},
+           {{"events", "bot", "--type", "exit", "--since", "1h", "-n", "5"},
+            "GET /v1/events?agent=bot&type=exit&since=1h&limit=5"},
            {{"stats", "bot", "notes"}, "GET /v1/stats?agent=bot&agent=notes"},
            {{"top", "bot"}, "GET /v1/stats?agent=bot"},
        }) {
@@ -454,6 +459,24 @@ TEST_F(Commands, LogsEndQuietlyWhenNobodyReadsThem) {
   terminal.environment.out->setstate(std::ios::badbit);
   EXPECT_EQ(terminal.run({"logs", "bot", "-f"}), 0);
   EXPECT_EQ(terminal.err(), "");
+}
+
+TEST_F(Commands, EventsAreFollowedFromTheLastOneThatWasSeen) {
+  api.on("GET /v1/events", {200,
+                            "\n"
+                            R"({"seq":41,"at":"2026-11-20T18:14:03.000Z","type":"instance.exit","agent":"bot",)"
+                            R"("instance":null,"replica":0,"revision":null,"reason":"exit 1"})"
+                            "\n",
+                            {{"Content-Type", "application/jsonl"}}});
+  int pauses = 0;
+  terminal.on_pause = [&] { return ++pauses == 2 ? Interrupted::yes : Interrupted::no; };
+  EXPECT_EQ(terminal.run({"events", "bot", "-f"}), 130);
+  EXPECT_EQ(api.lines(), (std::vector<std::string>{"GET /v1/events?agent=bot&follow=true&limit=100",
+                                                   "GET /v1/events?agent=bot&follow=true&limit=100&after=41"}));
+  EXPECT_TRUE(terminal.out().starts_with("2026-11-20T18:14:03.000Z  instance.exit          bot/0  exit 1\n"))
+      << terminal.out();
+  EXPECT_TRUE(terminal.err().starts_with("the server is away; trying again\n")) << terminal.err();
+  EXPECT_EQ(terminal.run({"events", "-f", "-o", "json"}), 2);
 }
 
 TEST_F(Commands, LogsRefuseConditionsThatMeanNothing) {

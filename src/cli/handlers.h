@@ -30,6 +30,8 @@ Result<int> run_health(Session& session);
 Result<int> run_stats(Session& session);
 // commands/top.cc
 Result<int> run_top(Session& session);
+// commands/events.cc
+Result<int> run_events(Session& session);
 // commands/verbs.cc
 Result<int> run_start(Session& session);
 Result<int> run_stop(Session& session);

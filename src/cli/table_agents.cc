@@ -166,7 +166,8 @@ Command logs() {
                    {"gantry logs bot --filter stream=stderr --filter instance=bot/0", "one stream of one replica"},
                    {"gantry logs bot --since 2026-11-20T18:00:00Z --until 2026-11-20T18:05:00Z --json",
                     "five minutes, for a script"}},
-      .advice = {{"Nothing is printed", "gantry inspect NAME"}},
+      .advice = {{"Nothing is printed", "gantry inspect NAME"},
+                 {"You want what happened to the agent itself", "gantry events NAME"}},
       .exits = {3, 4, 7, 11, 130},
       .run = run_logs,
   };
@@ -255,6 +256,7 @@ std::vector<Command> agent_commands() {
       stats(),
       top(),
       logs(),
+      events(),
       verb({"start",
             "Start stopped agents",
             "Starts the instances and delivers the requests that waited. Waits until they are ready.",

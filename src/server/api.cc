@@ -133,6 +133,7 @@ std::span<const Api::Route> Api::routes() {
       {"GET", "/v1/agents/{name}/stats", Access::keyed, &Api::agent_stats},
       {"GET", "/v1/agents/{name}/logs", Access::keyed, &Api::agent_logs},
       {"GET", "/v1/logs", Access::keyed, &Api::all_logs},
+      {"GET", "/v1/events", Access::keyed, &Api::list_events},
       {"GET", "/v1/stats", Access::keyed, &Api::all_stats},
       {"GET", "/v1/requests", Access::keyed, &Api::list_requests},
       {"GET", "/v1/requests/export", Access::keyed, &Api::export_requests},

@@ -103,6 +103,10 @@ class Api final : public net::Handler {
   Task<Handled> all_logs(Context& context);
   Task<Handled> send_logs(Context& context, agents::LogOptions options);
 
+  // api_events.cc
+  Task<Handled> list_events(Context& context);
+  Task<Handled> follow_events(Context& context, agents::EventFilter filter, std::optional<uint64_t> after);
+
   // api_requests.cc
   Task<Handled> list_requests(Context& context);
   Task<Handled> get_request(Context& context);
