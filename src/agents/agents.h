@@ -5,6 +5,7 @@
 //   Route     an agent as the proxy sees it: ready instances and their free slots (route.h)
 //   views.h   what the API shows, and its JSON
 //   events.h  what happened, for people
+//   quotas.h  what the agents of a scope may ask for together
 //   Workdirs  the uploaded files of revisions, by content (workdirs.h)
 //
 // Each agent is supervised by one actor: a coroutine that feeds a pure state machine (supervisor.h)
@@ -30,6 +31,7 @@
 #include <vector>
 
 #include "agents/events.h"
+#include "agents/quotas.h"
 #include "agents/route.h"
 #include "agents/views.h"
 #include "agents/workdirs.h"
@@ -61,6 +63,8 @@ struct Options {
   uint32_t max_agents = 100'000;
   uint32_t revisions_kept = 10;    ///< of one agent; older ones and their files go
   uint64_t events_kept = 100'000;  ///< of a scope
+  Scope quota_scope = Scope::standard();
+  Limits quotas = {};  ///< of `quota_scope`, unless a call has set others
   size_t log_lines_at_once = 1000;
   size_t log_instances_at_once = 2000;  ///< that one reader merges
   WorkdirLimits workdirs;
@@ -173,6 +177,10 @@ class Agents {
   Task<Result<std::vector<EventView>>> events(Scope scope, EventFilter filter);
   /// The same, but waits up to `patience` while there is nothing: to follow.
   Task<Result<std::vector<EventView>>> wait_for_events(Scope scope, EventFilter filter, Duration patience);
+
+  Task<Result<std::vector<QuotaView>>> quotas(Scope scope);
+  /// Changes all or nothing; what they are then.
+  Task<Result<std::vector<QuotaView>>> change_quotas(Scope scope, std::vector<QuotaChange> changes);
 
   /// The uploads that `spec.workdir` refers to.
   Workdirs& workdirs();

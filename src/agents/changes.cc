@@ -61,7 +61,9 @@ Task<Result<Deployed>> Agents::deploy(Scope scope, core::AgentSpec spec) {
   const NewIds ids{.agent = AgentId::make(state.parts.clock, state.parts.random),
                    .revision = RevisionId::make(state.parts.clock, state.parts.random),
                    .now = state.parts.clock.now()};
-  const DeployLimits limits{.max_agents = state.options.max_agents, .revisions_kept = state.options.revisions_kept};
+  const DeployLimits limits{.max_agents = state.options.max_agents,
+                            .revisions_kept = state.options.revisions_kept,
+                            .quotas = state.configured_quotas(scope)};
   auto deployed = co_await state.parts.database.write(scope, [&](store::Session& session) -> Result<DeployedRecord> {
     GANTRY_TRY(DeployedRecord record, agents::deploy(session, spec, ids, limits));
     if (record.outcome == Deployed::Outcome::unchanged) return record;
@@ -139,7 +141,7 @@ Task<Result<AgentView>> Agents::scale(Scope scope, std::string name, uint32_t re
   const Time now = state.parts.clock.now();
   auto record = co_await state.parts.database.write(scope, [&](store::Session& session) -> Result<AgentRecord> {
     GANTRY_TRY(const std::optional<AgentRecord> before, find_agent(session, name));
-    GANTRY_TRY(AgentRecord after, set_replicas(session, name, replicas, now));
+    GANTRY_TRY(AgentRecord after, set_replicas(session, name, replicas, state.configured_quotas(scope), now));
     if (!before.has_value() || before->replicas == replicas) return after;
     Event event{
         .type = "agent.scale", .agent = name, .reason = fmt::format("{} to {} replicas", before->replicas, replicas)};
@@ -149,7 +151,7 @@ Task<Result<AgentView>> Agents::scale(Scope scope, std::string name, uint32_t re
   state.events.committed();
   if (!record.has_value() && record.error().code() == Code::not_found)
     co_return std::unexpected(state.no_agent(scope, name));
-  if (!record.has_value()) co_return std::unexpected(std::move(record).error());
+  if (!record.has_value()) co_return std::unexpected(std::move(record).error().wrap("scale '" + name + "'"));
   co_return co_await state.obey(std::move(*record), Order::apply, options);
 }
 

@@ -82,6 +82,22 @@ Task<Result<std::vector<EventView>>> Agents::wait_for_events(Scope scope, EventF
   return state_->events.wait(std::move(scope), std::move(filter), patience);
 }
 
+Task<Result<std::vector<QuotaView>>> Agents::quotas(Scope scope) {
+  const Limits configured = state_->configured_quotas(scope);
+  co_return co_await state_->parts.database.read(
+      scope, [&](store::Session& session) { return quotas_of(session, configured); });
+}
+
+Task<Result<std::vector<QuotaView>>> Agents::change_quotas(Scope scope, std::vector<QuotaChange> changes) {
+  const Limits configured = state_->configured_quotas(scope);
+  const Time now = state_->parts.clock.now();
+  co_return co_await state_->parts.database.write(scope,
+                                                  [&](store::Session& session) -> Result<std::vector<QuotaView>> {
+                                                    GANTRY_TRY_VOID(agents::change_quotas(session, changes, now));
+                                                    return quotas_of(session, configured);
+                                                  });
+}
+
 void Agents::State::collect_soon() { static_cast<void>(tasks.spawn(parts.threads.executor(0), collect())); }
 
 Task<void> Agents::State::collect() {

@@ -57,6 +57,10 @@ class Agents::State {
     return registry.find_or_add(record, [this](const AgentRecord& one) { return make_actor(one, {}); });
   }
 
+  /// What the configuration says of the quotas of a scope.
+  Limits configured_quotas(const Scope& scope) const {
+    return scope == options.quota_scope ? options.quotas : Limits{};
+  }
   Error no_agent(const Scope& scope, std::string_view name) const;
   Result<> load_scope(const Scope& scope, std::vector<AgentRecord>& agents, std::vector<InstanceRecord>& instances);
   sandbox::Recovered recover(const std::vector<InstanceRecord>& instances);

@@ -75,6 +75,14 @@ inline const std::string events = R"({"data":[
   {"seq":10,"at":"2026-11-20T18:14:01.000Z","type":"agent.deploy","agent":"bot","instance":null,"replica":null,
    "revision":3,"reason":"updated"}],"next":null})";
 
+inline const std::string quotas = R"({"data":[
+  {"resource":"agents","used":2,"limit":null,"left":null,"origin":"none","set_at":null},
+  {"resource":"instances","used":3,"limit":20,"left":17,"origin":"config","set_at":null},
+  {"resource":"memory","used":8589934592,"limit":8589934592,"left":0,"origin":"call","set_at":"2026-11-20T18:12:00.123Z"},
+  {"resource":"cpu","used":"1500m","limit":"4","left":"2500m","origin":"call","set_at":"2026-11-20T18:12:00.123Z"},
+  {"resource":"storage","used":3221225472,"limit":null,"left":null,"origin":"call","set_at":"2026-11-20T18:12:00.123Z"}],
+  "next":null})";
+
 inline const std::string logs =
     R"({"time":"2026-11-20T18:14:01.500Z","agent":"bot","instance":"ins_01JD4Y9Q2V6X8Z0A1B2C3D4E5F","replica":0,"stream":"stdout","line":"counting on port 8000"})"
     "\n"

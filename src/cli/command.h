@@ -123,6 +123,8 @@ std::vector<Flag> with_request_filters(std::vector<Flag> more);
 
 /// Rows that the group "Agents" has in a file of their own.
 Command events();
+Command quota();
+Command quota_set();
 
 /// The rows of one group file.
 std::vector<Command> server_commands();

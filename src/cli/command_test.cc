@@ -27,6 +27,8 @@ class Commands : public testing::Test {
     api.on("GET /v1/agents/bot/health", {200, canned::health});
     api.on("GET /v1/stats", {200, canned::stats});
     api.on("GET /v1/events", {200, canned::events});
+    api.on("GET /v1/quotas", {200, canned::quotas});
+    api.on("PATCH /v1/quotas", {200, canned::quotas});
     api.on("GET /v1/logs", {200, canned::logs, {{"Content-Type", "application/jsonl"}}});
     for (const char* verb : {"start", "stop", "restart", "pause", "resume", "scale"})
       api.on(fmt::format("POST /v1/agents/bot/{}", verb), {200, canned::agent});
@@ -73,6 +75,8 @@ TEST_F(Commands, EachOnePrintsJsonThatParses) {
            {"stats", "bot"},
            {"stats"},
            {"top"},
+           {"quota"},
+           {"quota", "set", "memory=8Gi"},
            {"events"},
            {"logs", "bot"},
            {"start", "bot"},
@@ -133,6 +137,7 @@ TEST_F(Commands, TablesAreAsTheGoldenFilesSay) {
            {"logs.txt", {"logs", "bot"}},
            {"logs-wide.txt", {"logs", "bot", "-o", "wide"}},
            {"events.txt", {"events"}},
+           {"quota.txt", {"quota"}},
            {"logs-all.txt", {"logs", "--all"}},
            {"requests-list.txt", {"requests", "list"}},
            {"requests-list-wide.txt", {"requests", "list", "-o", "wide"}},
@@ -477,6 +482,18 @@ TEST_F(Commands, EventsAreFollowedFromTheLastOneThatWasSeen) {
       << terminal.out();
   EXPECT_TRUE(terminal.err().starts_with("the server is away; trying again\n")) << terminal.err();
   EXPECT_EQ(terminal.run({"events", "-f", "-o", "json"}), 2);
+}
+
+TEST_F(Commands, QuotaSetSendsWhatIsNamed) {
+  answer_everything();
+  EXPECT_EQ(terminal.run({"quota", "set", "memory=8Gi", "cpu=none", "agents=default"}), 0) << terminal.err();
+  EXPECT_EQ(api.asked().back().line, "PATCH /v1/quotas");
+  EXPECT_EQ(api.asked().back().body, R"({"memory":"8Gi","cpu":"none","agents":null})");
+  for (const char* bad : {"memory", "=8Gi", "memory="}) {
+    EXPECT_EQ(terminal.run({"quota", "set", bad}), 2);
+    EXPECT_TRUE(terminal.err().contains("is not of the form RESOURCE=AMOUNT")) << terminal.err();
+  }
+  EXPECT_EQ(terminal.run({"quota", "sett"}), 2);
 }
 
 TEST_F(Commands, LogsRefuseConditionsThatMeanNothing) {

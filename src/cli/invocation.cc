@@ -128,6 +128,14 @@ Result<const Command*> find_in_line(Lookup& lookup) {
   if (!word) return nullptr;
   const Command* command = find_command(*word);
   if (command == nullptr) return std::unexpected(unknown_command("", *word));
+  // `quota` does something by itself, and `quota set` something else.
+  Lookup ahead = lookup;
+  if (command->run != nullptr && !next_words(command->name).empty()) {
+    auto next = ahead.take_word();
+    const Command* longer = next && *next ? find_command(fmt::format("{} {}", command->name, **next)) : nullptr;
+    if (longer != nullptr) lookup = std::move(ahead);
+    if (longer != nullptr) return longer;
+  }
   if (command->run != nullptr) return command;
   GANTRY_TRY(auto second, lookup.take_word());
   if (!second) return command;

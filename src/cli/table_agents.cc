@@ -295,6 +295,8 @@ std::vector<Command> agent_commands() {
             run_resume}),
       remove(),
       scale(),
+      quota(),
+      quota_set(),
   };
 }
 

@@ -1,4 +1,4 @@
-// Rows of the group "Agents" that tell what happened.
+// Rows of the group "Agents" that tell what happened, and what a scope may ask for.
 #include "cli/command.h"
 #include "cli/handlers.h"
 
@@ -47,6 +47,50 @@ Command events() {
       .advice = {{"You want what a program wrote when it ended", "gantry logs NAME --since 10m"}},
       .exits = {4, 7, 11, 130},
       .run = run_events,
+  };
+}
+
+Command quota() {
+  return {
+      .name = "quota",
+      .group = group,
+      .summary = "Show what agents may ask for together",
+      .description =
+          "One line for each resource of the scope: agents, instances (replicas), memory, cpu and storage "
+          "(workspaces). "
+          "What is declared counts, also of agents that are stopped. A deploy or scale that would go above a limit is "
+          "refused. Limits come from the configuration of the server (quota_memory and so on) or from gantry quota "
+          "set.",
+      .flags = {output_flag()},
+      .examples = {{"gantry quota", "used, limit and what is left"}},
+      .advice = {{"You want another limit", "gantry quota set memory=16Gi"}},
+      .exits = {4, 11},
+      .run = run_quota,
+  };
+}
+
+Command quota_set() {
+  return {
+      .name = "quota set",
+      .group = group,
+      .summary = "Change what agents may ask for together",
+      .description =
+          "Sets limits of agents, instances, memory, cpu or storage; others stay. 'none' means no limit, 'default' "
+          "what "
+          "the configuration of the server says. Needs a root key. What runs already goes on, also above a limit; only "
+          "changes that ask for more are refused. Changes are in the audit trail.",
+      .arguments = {{.name = "LIMIT",
+                     .value = Value::text,
+                     .about = "RESOURCE=AMOUNT, such as memory=8Gi",
+                     .presence = Presence::required,
+                     .repeat = Repeat::many}},
+      .flags = {output_flag()},
+      .examples = {{"gantry quota set memory=8Gi cpu=4 instances=20", "three limits"},
+                   {"gantry quota set memory=none", "no limit, whatever the configuration says"},
+                   {"gantry quota set memory=default", "what the configuration says"}},
+      .advice = {{"You want to know who changed it", "gantry audit list --action quota.set"}},
+      .exits = {4, 7, 11},
+      .run = run_quota_set,
   };
 }
 

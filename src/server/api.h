@@ -107,6 +107,10 @@ class Api final : public net::Handler {
   Task<Handled> list_events(Context& context);
   Task<Handled> follow_events(Context& context, agents::EventFilter filter, std::optional<uint64_t> after);
 
+  // api_quotas.cc
+  Task<Handled> list_quotas(Context& context);
+  Task<Handled> change_quotas(Context& context);
+
   // api_requests.cc
   Task<Handled> list_requests(Context& context);
   Task<Handled> get_request(Context& context);
