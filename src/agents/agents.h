@@ -170,7 +170,7 @@ class Agents {
   Result<AgentHealth> health(const Scope& scope, std::string_view name) const;
   /// Of these agents, or of all if there are no names.
   Task<Result<StatsReport>> stats(Scope scope, std::vector<std::string> names);
-  /// GR0501 for an agent that is not there, GR0508 for conditions that mean nothing.
+  /// GR0501 for an agent that is not there, GR0511 for conditions that mean nothing.
   Result<std::unique_ptr<LogReader>> logs(const Scope& scope, LogOptions options);
 
   /// What happened: newest first, or after a place oldest first. `invalid` for a type that does not exist.

@@ -553,17 +553,17 @@ TEST_F(AgentLogsTest, RefusesConditionsThatMeanNothing) {
   EXPECT_EQ(refusal({.instances = {unknown}}).code(), Code::not_found);
   EXPECT_EQ(refusal({.agents = {"bot"}, .instances = {"bot/7"}}).reason(), "there is no instance bot/7 of bot");
   EXPECT_EQ(refusal({.agents = {"bot", "bto"}}).id(), ErrorId::GR0501);
-  EXPECT_EQ(refusal({.instances = {"seven"}}).id(), ErrorId::GR0508);
-  EXPECT_EQ(refusal({.stream = "both"}).id(), ErrorId::GR0508);
-  EXPECT_EQ(refusal({.since = time_from_unix_ms(2), .until = time_from_unix_ms(1)}).id(), ErrorId::GR0508);
+  EXPECT_EQ(refusal({.instances = {"seven"}}).id(), ErrorId::GR0511);
+  EXPECT_EQ(refusal({.stream = "both"}).id(), ErrorId::GR0511);
+  EXPECT_EQ(refusal({.since = time_from_unix_ms(2), .until = time_from_unix_ms(1)}).id(), ErrorId::GR0511);
   const Error pattern = refusal({.grep = "a(b"});
-  EXPECT_EQ(pattern.id(), ErrorId::GR0508);
+  EXPECT_EQ(pattern.id(), ErrorId::GR0511);
   EXPECT_EQ(pattern.reason(), "grep: missing ): a(b in 'a(b'");
   EXPECT_TRUE(pattern.hint().contains("RE2"));
   // What makes a backtracking engine run for ever is refused or harmless here.
-  EXPECT_EQ(refusal({.grep = "(a)\\1"}).id(), ErrorId::GR0508);
-  EXPECT_EQ(refusal({.grep = "((a{1000}){1000}){1000}"}).id(), ErrorId::GR0508);
-  EXPECT_EQ(refusal({.grep = std::string(1025, 'a')}).id(), ErrorId::GR0508);
+  EXPECT_EQ(refusal({.grep = "(a)\\1"}).id(), ErrorId::GR0511);
+  EXPECT_EQ(refusal({.grep = "((a{1000}){1000}){1000}"}).id(), ErrorId::GR0511);
+  EXPECT_EQ(refusal({.grep = std::string(1025, 'a')}).id(), ErrorId::GR0511);
   write(0, 1'700'000'001'000, 'o', std::string(16'000, 'a'));
   EXPECT_EQ(read({.grep = "(a+)+$"}).size(), 1u);
 }

@@ -21,7 +21,7 @@ std::optional<sandbox::Stream> stream_from_string(std::string_view text) {
 
 Result<std::unique_ptr<re2::RE2>> compile(const std::string& pattern) {
   if (pattern.size() > longest_pattern)
-    return fail(ErrorId::GR0508, "grep: the pattern has {} bytes, at most {} are allowed", pattern.size(),
+    return fail(ErrorId::GR0511, "grep: the pattern has {} bytes, at most {} are allowed", pattern.size(),
                 longest_pattern);
   re2::RE2::Options options;
   options.set_log_errors(false);
@@ -29,7 +29,7 @@ Result<std::unique_ptr<re2::RE2>> compile(const std::string& pattern) {
   auto compiled = std::make_unique<re2::RE2>(pattern, options);
   if (compiled->ok()) return compiled;
   return std::unexpected(
-      Error(ErrorId::GR0508, fmt::format("grep: {}{}", compiled->error(),
+      Error(ErrorId::GR0511, fmt::format("grep: {}{}", compiled->error(),
                                          compiled->error_arg().empty() ? "" : " in '" + compiled->error_arg() + "'"))
           .with_hint("the syntax is that of RE2 (github.com/google/re2/wiki/Syntax): no back-references, no "
                      "look-around; a plain text is looked for with filter"));
@@ -48,10 +48,10 @@ Result<LogFilter> LogFilter::make(const LogOptions& options) {
   if (!options.stream.empty()) {
     filter.stream_ = stream_from_string(options.stream);
     if (!filter.stream_.has_value())
-      return fail(ErrorId::GR0508, "stream: '{}' is neither stdout nor stderr", options.stream.substr(0, 64));
+      return fail(ErrorId::GR0511, "stream: '{}' is neither stdout nor stderr", options.stream.substr(0, 64));
   }
   if (filter.since_ && filter.until_ && *filter.since_ > *filter.until_)
-    return fail(ErrorId::GR0508, "since is after until ({} and {}): no line can match", format_time(*filter.since_),
+    return fail(ErrorId::GR0511, "since is after until ({} and {}): no line can match", format_time(*filter.since_),
                 format_time(*filter.until_));
   if (!options.grep.empty()) {
     GANTRY_TRY(filter.pattern_, compile(options.grep));
@@ -85,7 +85,7 @@ Result<LogInstance> parse_log_instance(std::string_view text) {
     if (!instance.agent.empty() && error == std::errc() && end == number.data() + number.size()) return instance;
   }
   return std::unexpected(
-      Error(ErrorId::GR0508, fmt::format("instance: '{}' is neither the id of an instance nor AGENT/REPLICA such as "
+      Error(ErrorId::GR0511, fmt::format("instance: '{}' is neither the id of an instance nor AGENT/REPLICA such as "
                                          "bot/0",
                                          text.substr(0, 100)))
           .with_hint("gantry inspect NAME shows the instances of an agent"));

@@ -15,7 +15,7 @@ namespace gantry::agents {
 /// The conditions on one line. Thread-safe once it is made.
 class LogFilter {
  public:
-  /// GR0508 for a pattern that RE2 refuses or that needs too much memory.
+  /// GR0511 for a pattern that RE2 refuses or that needs too much memory.
   static Result<LogFilter> make(const LogOptions& options);
   LogFilter(LogFilter&&) noexcept;
   ~LogFilter();
@@ -41,7 +41,7 @@ struct LogInstance {
   std::string agent;
   uint32_t replica = 0;
 };
-/// GR0508 for anything else.
+/// GR0511 for anything else.
 Result<LogInstance> parse_log_instance(std::string_view text);
 
 }  // namespace gantry::agents

@@ -166,7 +166,7 @@ Result<> FileLogReader::open() {
             .with_hint("gantry inspect NAME shows the instances of an agent"));
   }
   if (sources_.size() > from_.limits.max_instances)
-    return std::unexpected(Error(ErrorId::GR0508, fmt::format("{} instances cannot be merged at once, at most {} can",
+    return std::unexpected(Error(ErrorId::GR0511, fmt::format("{} instances cannot be merged at once, at most {} can",
                                                               sources_.size(), from_.limits.max_instances))
                                .with_hint("name some of the agents, or narrow it down with instance"));
   return {};

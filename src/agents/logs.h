@@ -26,7 +26,7 @@ struct LogSources {
 };
 
 /// A reader over the log files of the instances that `options` names; a follower also finds those that appear later.
-/// GR0508 for conditions that mean nothing or too many instances, `not_found` for an instance that is not there.
+/// GR0511 for conditions that mean nothing or too many instances, `not_found` for an instance that is not there.
 Result<std::unique_ptr<LogReader>> make_log_reader(LogSources sources, Scope scope, LogOptions options);
 
 }  // namespace gantry::agents

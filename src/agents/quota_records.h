@@ -21,7 +21,7 @@ Result<Amounts> usage_of(store::Session& session);
 /// Every resource, in the order of `all_resources`.
 Result<std::vector<QuotaView>> quotas_of(store::Session& session, const Limits& configured);
 Result<> change_quotas(store::Session& session, const std::vector<QuotaChange>& changes, Time now);
-/// GR0509 with what is used, what is asked and what the limit is, if a resource of which more is asked for would go
+/// GR0512 with what is used, what is asked and what the limit is, if a resource of which more is asked for would go
 /// above its limit. Before the change is written.
 Result<> check_quotas(store::Session& session, const Limits& configured, const QuotaStep& step);
 

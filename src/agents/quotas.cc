@@ -25,7 +25,7 @@ Error bad_limit(Resource resource, std::string_view text) {
   std::string_view form = "a whole number";
   if (resource == Resource::memory || resource == Resource::storage) form = "a size such as 8Gi";
   if (resource == Resource::cpu) form = "a number of CPUs such as 4 or 500m";
-  return Error(ErrorId::GR0510,
+  return Error(ErrorId::GR0513,
                fmt::format("{}: '{}' is neither {} nor 'none'", to_string(resource), text.substr(0, 64), form))
       .with_hint("gantry quota shows the limits of now");
 }
@@ -175,7 +175,7 @@ Result<> check_quotas(store::Session& session, const Limits& configured, const Q
   }
   if (refusals.empty()) return {};
   return std::unexpected(
-      Error(ErrorId::GR0509,
+      Error(ErrorId::GR0512,
             fmt::format("the quota of {} does not allow it: {}", session.scope().path(), fmt::join(refusals, "; ")))
           .with_hint(
               fmt::format("gantry quota shows what is used; ask for less, remove agents, or raise it: gantry quota "

@@ -33,7 +33,7 @@ using Limits = std::array<std::optional<uint64_t>, all_resources.size()>;
 
 /// `3`, `8Gi`, `2500m`.
 std::string format_amount(Resource resource, uint64_t amount);
-/// The limit that a text means; nullopt for `none`. GR0510 names what is possible.
+/// The limit that a text means; nullopt for `none`. GR0513 names what is possible.
 Result<std::optional<uint64_t>> parse_limit(Resource resource, std::string_view text);
 
 /// Where a limit comes from.

@@ -48,7 +48,7 @@ TEST(Limit, ThatMeansNothingIsRefusedWithWhatIsPossible) {
                                                      {Resource::cpu, "many"}}) {
     auto parsed = parse_limit(resource, text);
     ASSERT_FALSE(parsed.has_value()) << text;
-    EXPECT_EQ(parsed.error().id(), ErrorId::GR0510);
+    EXPECT_EQ(parsed.error().id(), ErrorId::GR0513);
     EXPECT_TRUE(parsed.error().reason().starts_with(std::string(to_string(resource)) + ": '"))
         << parsed.error().reason();
   }
@@ -124,7 +124,7 @@ TEST_F(QuotaTest, RefusesWithWhatIsUsedAskedAndAllowedAndChangesNothing) {
   ASSERT_TRUE(deploy("a", 1, gibibytes(1)).has_value());
   auto refused = deploy("b", 3, gibibytes(1));
   ASSERT_FALSE(refused.has_value());
-  EXPECT_EQ(refused.error().id(), ErrorId::GR0509);
+  EXPECT_EQ(refused.error().id(), ErrorId::GR0512);
   EXPECT_EQ(refused.error().reason(),
             "the quota of default/default/dev does not allow it: memory: 1Gi of 2Gi are used and it asks for 3Gi more");
   EXPECT_EQ(refused.error().hint(),
@@ -141,8 +141,8 @@ TEST_F(QuotaTest, HoldsForScaleAndForAChangedSpec) {
   configured_[at(Resource::memory)] = uint64_t{2} << 30;
   ASSERT_TRUE(deploy("a", 1, gibibytes(1)).has_value());
   ASSERT_TRUE(scale("a", 2).has_value());
-  EXPECT_EQ(scale("a", 3).error().id(), ErrorId::GR0509);
-  EXPECT_EQ(deploy("a", 2, gibibytes(2)).error().id(), ErrorId::GR0509);
+  EXPECT_EQ(scale("a", 3).error().id(), ErrorId::GR0512);
+  EXPECT_EQ(deploy("a", 2, gibibytes(2)).error().id(), ErrorId::GR0512);
   ASSERT_TRUE(deploy("a", 1, gibibytes(2)).has_value()) << "the same memory in another shape";
   EXPECT_EQ(view(Resource::memory).used, uint64_t{2} << 30);
 }
@@ -150,7 +150,7 @@ TEST_F(QuotaTest, HoldsForScaleAndForAChangedSpec) {
 TEST_F(QuotaTest, ALoweredLimitRefusesOnlyWhatAsksForMore) {
   ASSERT_TRUE(deploy("a", 4, gibibytes(1)).has_value());
   change({{.resource = Resource::memory, .limit = uint64_t{1} << 30}});
-  EXPECT_EQ(scale("a", 5).error().id(), ErrorId::GR0509);
+  EXPECT_EQ(scale("a", 5).error().id(), ErrorId::GR0512);
   EXPECT_TRUE(scale("a", 3).has_value());
   EXPECT_TRUE(deploy("a", 3, mebibytes(512)).has_value());
   EXPECT_EQ(view(Resource::memory).used, uint64_t{3} << 29);

@@ -55,7 +55,7 @@ struct DeployedRecord {
   AgentRecord agent;
 };
 
-/// Creates or changes the agent that `spec` names; GR0507 while it is being removed, GR0509 above a quota.
+/// Creates or changes the agent that `spec` names; GR0507 while it is being removed, GR0512 above a quota.
 Result<DeployedRecord> deploy(store::Session& session, const core::AgentSpec& spec, const NewIds& ids,
                               const DeployLimits& limits);
 Result<AgentRecord> set_intent(store::Session& session, const std::string& name, Intent intent, Time now);

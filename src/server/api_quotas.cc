@@ -21,7 +21,7 @@ Result<agents::QuotaChange> change_of(std::string_view name, const json::Value& 
     std::vector<std::string_view> known;
     for (agents::Resource each : agents::all_resources) known.push_back(agents::to_string(each));
     const auto near = closest(name, known);
-    return std::unexpected(Error(ErrorId::GR0510, fmt::format("there is no quota of '{}'", name.substr(0, 64)))
+    return std::unexpected(Error(ErrorId::GR0513, fmt::format("there is no quota of '{}'", name.substr(0, 64)))
                                .with_hint(near ? fmt::format("did you mean '{}'?", *near)
                                                : fmt::format("there are quotas of {}", fmt::join(known, ", "))));
   }
