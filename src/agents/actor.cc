@@ -9,6 +9,8 @@ using telemetry::field;
 
 /// The supervisor's wake-up when nothing is due: any event comes earlier.
 constexpr Duration nothing_due = std::chrono::hours(1);
+/// A percentage of CPU is one of at least so long.
+constexpr Duration shortest_cpu_interval = std::chrono::milliseconds(500);
 
 class SandboxDialer final : public Dialer {
  public:
@@ -164,6 +166,11 @@ void Actor::handle_events() {
 void Actor::take_over(AgentRecord record) {
   // A daemon that stops does not start anything again.
   if (record.version < record_.version || ending_.has_value()) return;
+  if (record.program_revision != record_.program_revision && record.intent == Intent::run) {
+    rolls_out_ = true;
+    tell("agent.rollout",
+         fmt::format("revision {} replaces revision {}", record.revision_number, record_.revision_number));
+  }
   record_ = std::move(record);
   route_->set_spec(record_.spec);
   route_->set_intent(availability_of(record_.intent));
@@ -222,6 +229,9 @@ void Actor::open(const Action& action) {
   std::shared_ptr<sandbox::Sandbox> sandbox = sandbox_of(action.instance);
   if (sandbox == nullptr) return;
   log_.info("instance is ready", field("instance", action.instance), field("replica", action.replica));
+  world_.events.record(
+      route_->scope(),
+      {.type = "instance.ready", .agent = route_->name(), .instance = action.instance, .replica = action.replica});
   route_->add(std::make_shared<Target>(
       Target::Names{.instance = action.instance, .replica = action.replica, .generation = action.generation},
       record_.spec->port, std::make_shared<SandboxDialer>(std::move(sandbox))));
@@ -233,11 +243,41 @@ double Actor::cpu_percent(InstanceId instance, Duration cpu_time, Moment moment,
   std::lock_guard lock(running_mutex_);
   CpuReading& before = cpu_[instance];
   const bool is_first = before.at == SteadyTime{};
+  // Two who ask at the same time must not leave each other an interval in which nothing can be seen.
+  if (!is_first && moment.steady - before.at < shortest_cpu_interval) return before.percent;
   const Duration wall = is_first ? moment.wall - started_at : moment.steady - before.at;
   const Duration used = cpu_time - before.cpu_time;
-  before = {cpu_time, moment.steady};
+  before = {cpu_time, moment.steady, 0};
   if (wall <= Duration(0) || used < Duration(0)) return 0;
-  return 100.0 * static_cast<double>(used.count()) / static_cast<double>(wall.count());
+  before.percent = 100.0 * static_cast<double>(used.count()) / static_cast<double>(wall.count());
+  return before.percent;
+}
+
+std::optional<StatsView> Actor::stats_of(InstanceId id, const sandbox::Stats& measured, Time started_at) {
+  const auto published = this->published();
+  auto instance = std::ranges::find(published->agent.instances, id, &InstanceView::id);
+  if (instance == published->agent.instances.end()) return std::nullopt;
+  const core::Resources& limits = published->agent.spec->resources;
+  const Route::Load load = route_->load(id);
+  const Route::Use use = route_->use(id);
+  return StatsView{.agent = published->agent.name,
+                   .instance = id,
+                   .replica = instance->replica,
+                   .cpu_percent = cpu_percent(id, measured.cpu_time, now(), started_at),
+                   .cpu_ms = static_cast<uint64_t>(measured.cpu_time / std::chrono::milliseconds(1)),
+                   .memory = measured.memory,
+                   .memory_limit = limits.memory,
+                   .pids = measured.pids,
+                   .pids_limit = limits.pids,
+                   .workspace = measured.workspace,
+                   .workspace_limit = limits.workspace,
+                   .bytes_in = use.bytes_in,
+                   .bytes_out = use.bytes_out,
+                   .in_flight = load.in_flight,
+                   .requests_total = load.requests_total,
+                   .recent = use.requests,
+                   .restarts = instance->restarts,
+                   .breaker = load.breaker};
 }
 
 HealthView Actor::health_of(const SupervisedInstance& instance) const {
@@ -290,7 +330,41 @@ InstanceView Actor::view_of(const SupervisedInstance& instance) const {
   return view;
 }
 
+void Actor::tell(std::string type, std::string reason) {
+  world_.events.record(route_->scope(),
+                       {.type = std::move(type), .agent = route_->name(), .reason = std::move(reason)});
+}
+
+void Actor::tell(std::string type, const SupervisedInstance& instance, std::string reason) {
+  world_.events.record(route_->scope(), {.type = std::move(type),
+                                         .agent = route_->name(),
+                                         .instance = instance.id,
+                                         .replica = instance.replica,
+                                         .reason = std::move(reason)});
+}
+
+// What no single event of the supervisor stands for: it is seen in what comes out of many.
+void Actor::tell_changes() {
+  std::unordered_set<InstanceId> unhealthy;
+  for (const SupervisedInstance& instance : supervisor_.instances()) {
+    const bool is_ended = instance.cause == StopCause::not_ready || instance.cause == StopCause::unhealthy;
+    if (!is_ended && instance.status() != InstanceStatus::unready) continue;
+    unhealthy.insert(instance.id);
+    if (!told_unhealthy_.contains(instance.id))
+      tell("instance.unhealthy", instance, is_ended ? instance.reason : instance.last_probe.detail);
+  }
+  told_unhealthy_ = std::move(unhealthy);
+  const AgentStatus status = supervisor_.status();
+  if (status == AgentStatus::crash_loop && told_status_ != status) tell("agent.crash_loop", supervisor_.reason());
+  told_status_ = status;
+  if (rolls_out_ && supervisor_.settled()) {
+    rolls_out_ = false;
+    tell("agent.rolled_out", fmt::format("revision {}", record_.revision_number));
+  }
+}
+
 void Actor::publish() {
+  tell_changes();
   auto next = std::make_shared<Published>();
   next->orders = orders_done_;
   // A removal has not ended before its rows and files are gone.

@@ -38,6 +38,33 @@ constexpr std::string_view steps[] = {R"sql(
     restarts         INTEGER NOT NULL
   ) STRICT;
   CREATE INDEX agent_instances_by_agent ON agent_instances (agent);
+)sql",
+                                      R"sql(
+  CREATE TABLE agent_events (
+    scope    INTEGER NOT NULL REFERENCES store_scopes (id),
+    seq      INTEGER PRIMARY KEY AUTOINCREMENT,
+    at       INTEGER NOT NULL,
+    type     TEXT NOT NULL,
+    agent    TEXT NOT NULL,
+    instance BLOB,
+    replica  INTEGER,
+    revision INTEGER NOT NULL,
+    reason   TEXT NOT NULL
+  ) STRICT;
+  CREATE INDEX agent_events_by_agent ON agent_events (scope, agent, seq);
+)sql",
+                                      // What one replica asks for; NULL until the first start of a server that counts.
+                                      R"sql(
+  ALTER TABLE agents ADD COLUMN memory INTEGER;
+  ALTER TABLE agents ADD COLUMN cpu INTEGER;
+  ALTER TABLE agents ADD COLUMN storage INTEGER;
+  CREATE TABLE agent_quotas (
+    scope    INTEGER NOT NULL REFERENCES store_scopes (id),
+    resource TEXT NOT NULL,
+    amount   INTEGER,
+    set_at   INTEGER NOT NULL,
+    PRIMARY KEY (scope, resource)
+  ) STRICT;
 )sql"};
 
 constexpr std::string_view select_agents =
@@ -83,6 +110,14 @@ Result<AgentRecord> finish(ReadAgent read, const Scope& scope) {
   return std::move(read.agent);
 }
 
+/// Writes down what a replica of it asks for, which quotas add up.
+Result<> count_agent(store::Session& session, const AgentRecord& agent) {
+  const core::Resources& one = agent.spec->resources;
+  GANTRY_TRY_VOID(session.execute("UPDATE agents SET memory = ?, cpu = ?, storage = ? WHERE scope = :scope AND id = ?",
+                                  {one.memory.count, one.cpu.count, one.workspace.count, agent.id}));
+  return {};
+}
+
 /// Writes what changes in an agent after its creation.
 Result<> update_agent(store::Session& session, AgentRecord& agent, Time now) {
   ++agent.version;
@@ -92,7 +127,7 @@ Result<> update_agent(store::Session& session, AgentRecord& agent, Time now) {
       session.execute("UPDATE agents SET intent = ?, replicas = ?, version = ?, revision = ?, updated_at = ? "
                       "WHERE scope = :scope AND id = ?",
                       {to_string(agent.intent), agent.replicas, agent.version, agent.revision, now, agent.id}));
-  return {};
+  return count_agent(session, agent);
 }
 
 Result<> insert_revision(store::Session& session, const AgentRecord& agent, Time now) {
@@ -109,6 +144,7 @@ Result<DeployedRecord> create(store::Session& session, const core::AgentSpec& sp
   GANTRY_TRY(const auto count, session.find<int64_t>("SELECT count(*) FROM agents WHERE scope = :scope", {},
                                                      [](const store::Row& row) { return row.integer(0); }));
   if (count.value_or(0) >= limits.max_agents) return fail(ErrorId::GR0506, "there are {} agents already", *count);
+  GANTRY_TRY_VOID(check_quotas(session, limits.quotas, {.after = need_of(spec, spec.replicas)}));
   AgentRecord agent{.id = ids.agent,
                     .name = spec.name,
                     .scope = session.scope(),
@@ -122,6 +158,7 @@ Result<DeployedRecord> create(store::Session& session, const core::AgentSpec& sp
       "VALUES (:scope, ?, ?, ?, ?, ?, ?, ?, ?)",
       {agent.id, agent.name, to_string(agent.intent), agent.replicas, agent.version, agent.revision, ids.now,
        ids.now}));
+  GANTRY_TRY_VOID(count_agent(session, agent));
   GANTRY_TRY_VOID(insert_revision(session, agent, ids.now));
   return DeployedRecord{Deployed::Outcome::created, std::move(agent)};
 }
@@ -177,11 +214,13 @@ Result<DeployedRecord> deploy(store::Session& session, const core::AgentSpec& sp
   if (!found.has_value()) return create(session, spec, ids, limits);
   AgentRecord& agent = *found;
   if (agent.intent == Intent::remove) return fail(ErrorId::GR0507, "agent '{}' is being removed", spec.name);
+  const QuotaStep step{.before = need_of(*agent.spec, agent.replicas), .after = need_of(spec, spec.replicas)};
   const bool same_replicas = agent.replicas == spec.replicas;
   agent.replicas = spec.replicas;
   // How many replicas there are is no property of a revision.
   const bool same_spec = core::canonical_json(*with_replicas(*agent.spec, spec.replicas)) == core::canonical_json(spec);
   if (same_spec && same_replicas) return DeployedRecord{Deployed::Outcome::unchanged, std::move(agent)};
+  GANTRY_TRY_VOID(check_quotas(session, limits.quotas, step));
   if (!same_spec) {
     ++agent.revision_number;
     if (!same_program(*agent.spec, spec)) agent.program_revision = agent.revision_number;
@@ -203,12 +242,27 @@ Result<AgentRecord> set_intent(store::Session& session, const std::string& name,
   return agent;
 }
 
-Result<AgentRecord> set_replicas(store::Session& session, const std::string& name, uint32_t replicas, Time now) {
+Result<AgentRecord> set_replicas(store::Session& session, const std::string& name, uint32_t replicas,
+                                 const Limits& quotas, Time now) {
   GANTRY_TRY(AgentRecord agent, get_changeable(session, name));
   if (agent.replicas == replicas) return agent;
+  GANTRY_TRY_VOID(check_quotas(
+      session, quotas, {.before = need_of(*agent.spec, agent.replicas), .after = need_of(*agent.spec, replicas)}));
   agent.replicas = replicas;
   GANTRY_TRY_VOID(update_agent(session, agent, now));
   return agent;
+}
+
+Result<> count_agents(store::Session& session, const std::vector<AgentRecord>& agents) {
+  for (const AgentRecord& agent : agents) GANTRY_TRY_VOID(count_agent(session, agent));
+  return {};
+}
+
+Result<bool> has_uncounted_agents(store::Session& session) {
+  GANTRY_TRY(const auto found,
+             session.find<bool>("SELECT 1 FROM agents WHERE scope = :scope AND memory IS NULL LIMIT 1", {},
+                                [](const store::Row&) { return true; }));
+  return found.has_value();
 }
 
 Result<> delete_agent(store::Session& session, AgentId agent) {

@@ -3,6 +3,8 @@
 #include <algorithm>
 #include <utility>
 
+#include "net/net.h"
+
 namespace gantry::agents {
 namespace {
 
@@ -16,6 +18,9 @@ std::shared_ptr<Target> extract(std::vector<std::shared_ptr<Target>>& list, Inst
 }
 
 }  // namespace
+
+Target::Target(Names names, uint16_t port, std::shared_ptr<Dialer> dialer)
+    : names_(names), port_(port), dialer_(std::move(dialer)), traffic_(std::make_shared<net::Traffic>()) {}
 
 std::string_view to_string(Availability availability) {
   switch (availability) {
@@ -90,13 +95,12 @@ std::optional<Lease> Route::try_acquire(OnNone on_none) {
   ++turn_;
   ++best->in_flight_;
   ++best->requests_total_;
-  bool probe = false;
+  LeaseEnd end{.began = clock_.steady()};
   if (!breaker_.is_closed() || !best->breaker_.is_closed()) {
-    const SteadyTime now = clock_.steady();
-    probe = breaker_.began(now);
-    probe = best->breaker_.began(now) || probe;
+    end.probe = breaker_.began(end.began);
+    end.probe = best->breaker_.began(end.began) || end.probe;
   }
-  return Lease(shared_from_this(), best->shared_from_this(), probe);
+  return Lease(shared_from_this(), best->shared_from_this(), end);
 }
 
 std::optional<SteadyTime> Route::reopens_at() const {
@@ -143,6 +147,11 @@ void Route::release(Target& target, LeaseEnd end) {
     GANTRY_CHECK(target.in_flight_ > 0);
     --target.in_flight_;
     judge(target, end);
+    if (end.went != Went::unseen) {
+      const SteadyTime now = clock_.steady();
+      window_.add(now, now - end.began);
+      target.window_.add(now, now - end.began);
+    }
     const bool is_draining = std::ranges::any_of(draining_, [&](const auto& one) { return one.get() == &target; });
     drained = is_draining && target.in_flight_ == 0;
     tell = take_waiting_if(!is_draining);
@@ -169,6 +178,21 @@ Route::Load Route::load(InstanceId instance) const {
       if (target->instance() == instance)
         return {target->in_flight_, target->requests_total_, target->breaker_.state(clock_.steady())};
   return {};
+}
+
+Route::Use Route::use(InstanceId instance) const {
+  std::lock_guard lock(mutex_);
+  for (const auto* list : {&open_, &draining_})
+    for (const auto& target : *list)
+      if (target->instance() == instance)
+        return {target->window_.read(clock_.steady()), target->traffic_->sent.load(std::memory_order_relaxed),
+                target->traffic_->received.load(std::memory_order_relaxed)};
+  return {};
+}
+
+RequestWindow::Reading Route::requests() const {
+  std::lock_guard lock(mutex_);
+  return window_.read(clock_.steady());
 }
 
 void Route::set_spec(std::shared_ptr<const core::AgentSpec> spec) {

@@ -49,6 +49,19 @@ json::Object instance_json(const InstanceView& instance, Detail detail) {
   return object;
 }
 
+json::Value recent_json(const RequestWindow::Reading& reading) {
+  const auto ms = [&](Duration value) {
+    if (reading.count == 0) return json::Value(nullptr);
+    return json::Value(static_cast<double>(value / std::chrono::microseconds(1)) / 1000.0);
+  };
+  return json::Object{{"window_ms", RequestWindow::span / std::chrono::milliseconds(1)},
+                      {"requests", reading.count},
+                      {"per_second", reading.per_second},
+                      {"p50_ms", ms(reading.p50)},
+                      {"p95_ms", ms(reading.p95)},
+                      {"p99_ms", ms(reading.p99)}};
+}
+
 }  // namespace
 
 std::string_view to_string(AgentStatus status) {
@@ -173,18 +186,39 @@ json::Value to_json(const StatsView& stats) {
                       {"memory_limit_bytes", stats.memory_limit.count},
                       {"pids", stats.pids},
                       {"pids_limit", stats.pids_limit},
+                      {"workspace_bytes", stats.workspace.count},
+                      {"workspace_limit_bytes", stats.workspace_limit.count},
+                      {"bytes_in", stats.bytes_in},
+                      {"bytes_out", stats.bytes_out},
                       {"in_flight", stats.in_flight},
                       {"requests_total", stats.requests_total},
+                      {"recent", recent_json(stats.recent)},
                       {"restarts", stats.restarts},
                       {"breaker", to_string(stats.breaker)}};
 }
 
+json::Value to_json(const AgentStatsView& stats) {
+  return json::Object{{"agent", stats.agent},
+                      {"status", to_string(stats.status)},
+                      {"replicas", stats.replicas},
+                      {"ready", stats.ready},
+                      {"cpu_percent", stats.cpu_percent},
+                      {"memory_bytes", stats.memory.count},
+                      {"memory_limit_bytes", stats.memory_limit.count},
+                      {"pids", stats.pids},
+                      {"workspace_bytes", stats.workspace.count},
+                      {"bytes_in", stats.bytes_in},
+                      {"bytes_out", stats.bytes_out},
+                      {"in_flight", stats.in_flight},
+                      {"requests_total", stats.requests_total},
+                      {"recent", recent_json(stats.recent)},
+                      {"restarts", stats.restarts}};
+}
+
 json::Value to_json(const LogLine& line) {
-  return json::Object{{"time", format_time(line.time)},
-                      {"instance", line.instance.to_string()},
-                      {"replica", line.replica},
-                      {"stream", line.stream},
-                      {"line", line.line}};
+  return json::Object{
+      {"time", format_time(line.time)}, {"agent", line.agent},   {"instance", line.instance.to_string()},
+      {"replica", line.replica},        {"stream", line.stream}, {"line", line.line}};
 }
 
 }  // namespace gantry::agents

@@ -6,6 +6,7 @@
 #include <vector>
 
 #include "agents/breaker.h"
+#include "agents/window.h"
 #include "base/base.h"
 #include "core/core.h"
 #include "json/json.h"
@@ -116,16 +117,43 @@ struct StatsView {
   uint64_t cpu_ms = 0;
   Bytes memory, memory_limit;  ///< a limit of 0 means none
   uint64_t pids = 0, pids_limit = 0;
+  Bytes workspace, workspace_limit;      ///< at the last measurement
+  uint64_t bytes_in = 0, bytes_out = 0;  ///< over the proxy, to the program and from it, since its start
   uint32_t in_flight = 0;
   uint64_t requests_total = 0;
+  RequestWindow::Reading recent;
   uint32_t restarts = 0;
   Breaker::State breaker = Breaker::State::closed;
 };
 json::Value to_json(const StatsView& stats);
 
+/// What all instances of one agent use together.
+struct AgentStatsView {
+  std::string agent;
+  AgentStatus status = AgentStatus::stopped;
+  uint32_t replicas = 0, ready = 0;
+  double cpu_percent = 0;
+  Bytes memory, memory_limit;  ///< a limit of 0 means that an instance has none
+  uint64_t pids = 0;
+  Bytes workspace;
+  uint64_t bytes_in = 0, bytes_out = 0;
+  uint32_t in_flight = 0;
+  uint64_t requests_total = 0;
+  RequestWindow::Reading recent;
+  uint32_t restarts = 0;
+};
+json::Value to_json(const AgentStatsView& stats);
+
+/// The answer to a question for stats, by name and replica.
+struct StatsReport {
+  std::vector<StatsView> instances;
+  std::vector<AgentStatsView> agents;
+};
+
 /// One line that a program wrote.
 struct LogLine {
   Time time;
+  std::string agent;
   InstanceId instance;
   uint32_t replica = 0;
   std::string stream;  ///< `stdout` or `stderr`

@@ -30,7 +30,15 @@ Result<int> run_import(Session& session);
 Result<int> run_list(Session& session);
 Result<int> run_inspect(Session& session);
 Result<int> run_health(Session& session);
+// commands/stats.cc
 Result<int> run_stats(Session& session);
+// commands/top.cc
+Result<int> run_top(Session& session);
+// commands/events.cc
+Result<int> run_events(Session& session);
+// commands/quota.cc
+Result<int> run_quota(Session& session);
+Result<int> run_quota_set(Session& session);
 // commands/verbs.cc
 Result<int> run_start(Session& session);
 Result<int> run_stop(Session& session);

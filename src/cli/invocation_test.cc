@@ -21,7 +21,7 @@ TEST(CommandLine, FlagsAreReadInEverySpellingAndOrder) {
        }) {
     Invocation given = parse(words);
     EXPECT_EQ(given.command().name, "logs");
-    EXPECT_EQ(given.required("NAME"), "bot");
+    EXPECT_EQ(given.arguments("NAME"), std::vector<std::string>{"bot"});
     EXPECT_EQ(given.number("--tail"), 5u);
     EXPECT_TRUE(given.has("--follow"));
     EXPECT_FALSE(given.has("--since"));

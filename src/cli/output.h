@@ -28,7 +28,8 @@ struct Cell {
 
 enum class Detail {
   always,
-  wide,  ///< only with `-o wide`
+  wide,     ///< only with `-o wide`
+  if_fits,  ///< left out, the last one first, when the canvas is too narrow
 };
 enum class Align { left, right };
 

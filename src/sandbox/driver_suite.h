@@ -309,8 +309,7 @@ TEST_P(DriverSuite, ReadsWhatThePogramPrintsFromAPlaceOn) {
   ASSERT_TRUE(all.has_value());
   ASSERT_EQ(all->lines.size(), 7u);
   EXPECT_EQ(std::ranges::count(all->lines, Stream::err, &LogLine::stream), 3);
-  auto tail = read_logs(spec.instance_dir, {.tail = 2});
-  ASSERT_EQ(tail->lines.size(), 2u);
+  EXPECT_EQ(read_logs_before(spec.instance_dir, {}, 1 << 20)->lines.size(), 7u);
   auto part = read_logs(spec.instance_dir, {.max_lines = 4});
   EXPECT_TRUE(part->more);
   auto rest = read_logs(spec.instance_dir, {.after = part->next});
@@ -326,8 +325,8 @@ TEST_P(DriverSuite, KeepsLogsBoundedAndTheLatestLines) {
   EXPECT_TRUE(exit.success());
   auto used = os::disk_usage(spec.instance_dir / "logs");
   EXPECT_LT(*used, mebibytes(4));
-  auto tail = read_logs(spec.instance_dir, {.tail = 1});
-  ASSERT_EQ(tail->lines.size(), 1u);
+  auto tail = read_logs_before(spec.instance_dir, {}, 1 << 16);
+  ASSERT_FALSE(tail->lines.empty());
   EXPECT_TRUE(tail->lines[0].text.starts_with("line 59999 "));
 }
 

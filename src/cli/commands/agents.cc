@@ -138,48 +138,6 @@ json::Array probe_rows(const json::Array& instances) {
   return rows;
 }
 
-enum class Unit { count, bytes };
-
-Cell share_cell(const json::Value& row, std::string_view used, std::string_view limit, Unit unit) {
-  auto spelled = [&](int64_t value) {
-    return unit == Unit::bytes ? format_bytes_short({static_cast<uint64_t>(std::max<int64_t>(0, value))})
-                               : std::to_string(value);
-  };
-  int64_t have = int_at(row, used), most = int_at(row, limit);
-  if (most <= 0) return {spelled(have)};
-  // Nine tenths is where a person should look.
-  return {fmt::format("{} / {}", spelled(have), spelled(most)), have * 10 >= most * 9 ? Tint::warn : Tint::plain};
-}
-
-Listing stats_listing() {
-  return {{text_column("AGENT", "agent"),
-           number_column("REPLICA", "replica"),
-           {"CPU", [](const json::Value& row) { return Cell{fmt::format("{:.1f} %", double_at(row, "cpu_percent"))}; },
-            Detail::always, Align::right},
-           {"MEMORY",
-            [](const json::Value& row) { return share_cell(row, "memory_bytes", "memory_limit_bytes", Unit::bytes); },
-            Detail::always, Align::right},
-           {"PIDS", [](const json::Value& row) { return share_cell(row, "pids", "pids_limit", Unit::count); },
-            Detail::always, Align::right},
-           number_column("IN FLIGHT", "in_flight"),
-           number_column("REQUESTS", "requests_total"),
-           number_column("RESTARTS", "restarts"),
-           {"BREAKER",
-            [](const json::Value& row) {
-              std::string state = text_at(row, "breaker");
-              const Tint tint = state == "closed" ? Tint::plain : Tint::warn;
-              return Cell{std::move(state), tint};
-            }},
-           {"CPU TIME",
-            [](const json::Value& row) {
-              return Cell{format_duration_short(std::chrono::milliseconds(int_at(row, "cpu_ms")))};
-            },
-            Detail::wide, Align::right},
-           text_column("INSTANCE", "instance", Detail::wide)},
-          "instance",
-          "no instances are running"};
-}
-
 }  // namespace
 
 std::string agent_path(std::string_view name, std::string_view rest) {
@@ -310,18 +268,6 @@ Result<int> run_health(Session& session) {
                  std::ranges::all_of(instances, [](const json::Value& row) { return bool_at(row, "healthy"); });
   if (!healthy) session.suggest(fmt::format("gantry logs {} --tail 50", name));
   return healthy ? 0 : 1;
-}
-
-Result<int> run_stats(Session& session) {
-  auto name = session.given().argument("NAME");
-  if (name && session.given().has("--all")) return fail(ErrorId::GR0801, "give either a name or --all, not both");
-  std::string target = name ? agent_path(*name, "stats") : "/v1/stats";
-  return watch(session, [&]() -> Result<Frame> {
-    GANTRY_TRY(ApiClient * api, session.api());
-    auto answer = api->get(target);
-    if (!answer) return std::unexpected(about_agent(*api, name.value_or(""), std::move(answer).error()));
-    return listing_frame(session, stats_listing(), array_at(*answer, "data"));
-  });
 }
 
 }  // namespace gantry::cli
