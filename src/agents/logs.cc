@@ -52,7 +52,7 @@ class FileLogReader final : public LogReader {
         wanted_(std::move(wanted)),
         follows_(options_.follow == LogOptions::Follow::yes) {
     if (follows_) ++*from_.world.log_followers;
-    if (!follows_ && options_.tail.has_value()) left_ = *options_.tail;
+    if (!follows_) left_ = options_.tail;
     tail_done_ = !options_.tail.has_value();
   }
   ~FileLogReader() override {

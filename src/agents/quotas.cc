@@ -88,7 +88,7 @@ Result<std::optional<uint64_t>> parse_limit(Resource resource, std::string_view 
     if (share) return std::optional<uint64_t>(share->count);
     return std::unexpected(bad_limit(resource, text));
   }
-  if (auto count = parse_count(text)) return std::optional<uint64_t>(*count);
+  if (auto count = parse_count(text)) return count;
   return std::unexpected(bad_limit(resource, text));
 }
 
