@@ -351,7 +351,7 @@ void Actor::tell_changes() {
     if (!is_ended && instance.status() != InstanceStatus::unready) continue;
     unhealthy.insert(instance.id);
     if (!told_unhealthy_.contains(instance.id))
-      tell("instance.unhealthy", instance, is_ended ? instance.reason : instance.last_probe.detail);
+      tell("instance.unhealthy", instance, instance.reason);
   }
   told_unhealthy_ = std::move(unhealthy);
   const AgentStatus status = supervisor_.status();
