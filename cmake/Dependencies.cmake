@@ -11,4 +11,7 @@ find_package(mimalloc 2 REQUIRED)
 find_package(PkgConfig REQUIRED)
 pkg_check_modules(ZSTD REQUIRED IMPORTED_TARGET libzstd)
 pkg_check_modules(SODIUM REQUIRED IMPORTED_TARGET libsodium)
+pkg_check_modules(RE2 REQUIRED IMPORTED_TARGET re2)
+# Its -pthread would not fit the precompiled headers; threads are linked everywhere as it is.
+set_property(TARGET PkgConfig::RE2 PROPERTY INTERFACE_COMPILE_OPTIONS)
 pkg_check_modules(SECCOMP REQUIRED IMPORTED_TARGET libseccomp)

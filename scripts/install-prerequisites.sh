@@ -15,6 +15,7 @@ build=(
   libboost1.81-dev libboost-json1.81-dev libboost-url1.81-dev
   libssl-dev libseccomp-dev libsodium-dev libzstd-dev libarchive-dev libsqlite3-dev
   libcli11-dev libfmt-dev libspdlog-dev libyaml-cpp-dev
+  libre2-dev
   libmimalloc-dev
   libgtest-dev libgmock-dev
 )

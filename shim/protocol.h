@@ -27,10 +27,10 @@ namespace gantry::shim {
 inline constexpr uint32_t protocol_version = 2;
 inline constexpr uint32_t oldest_protocol_version = 1;  ///< that a daemon speaks
 inline constexpr uint32_t runs_version = 2;             ///< since this one there is `run`
-inline constexpr uint32_t max_sockets = 250;  ///< of one message; the kernel allows 253
+inline constexpr uint32_t max_sockets = 250;            ///< of one message; the kernel allows 253
 inline constexpr uint32_t max_listeners = 16;
-inline constexpr uint32_t max_runs = 64;            ///< at a time
-inline constexpr uint32_t max_received_fds = 4;     ///< of one message to the shim
+inline constexpr uint32_t max_runs = 64;         ///< at a time
+inline constexpr uint32_t max_received_fds = 4;  ///< of one message to the shim
 inline constexpr uint32_t max_line = 16 * 1024;  ///< bytes of one log line; longer ones are cut
 inline constexpr uint32_t reconnect_ms = 50;
 inline constexpr char control_name[] = "control.sock";

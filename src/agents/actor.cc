@@ -9,6 +9,8 @@ using telemetry::field;
 
 /// The supervisor's wake-up when nothing is due: any event comes earlier.
 constexpr Duration nothing_due = std::chrono::hours(1);
+/// A percentage of CPU is one of at least so long.
+constexpr Duration shortest_cpu_interval = std::chrono::milliseconds(500);
 
 class SandboxDialer final : public Dialer {
  public:
@@ -19,14 +21,22 @@ class SandboxDialer final : public Dialer {
   std::shared_ptr<sandbox::Sandbox> sandbox_;
 };
 
+ProbePlan plan_of(const core::Probe& probe) {
+  return {.interval = probe.interval, .retries = probe.retries, .successes = probe.successes};
+}
+
 Wanted wanted_of(const AgentRecord& record) {
   const core::AgentSpec& spec = *record.spec;
+  const core::Health& health = spec.health;
+  const Wanted unasked;
   return {.intent = record.intent,
           .replicas = record.replicas,
           .revision = record.program_revision,
-          .probe_interval = spec.health.interval,
-          .probe_retries = spec.health.retries,
-          .ready_within = spec.health.grace,
+          .startup = health.startup ? plan_of(*health.startup) : unasked.startup,
+          .readiness = health.readiness ? plan_of(*health.readiness) : unasked.readiness,
+          .liveness = plan_of(*health.probe(core::ProbeRole::liveness)),
+          .on_unhealthy = health.on_unhealthy,
+          .ready_within = health.grace,
           .drain = spec.grace,
           .rollout_drain = std::max(spec.timeout, spec.grace),
           .grace = spec.grace};
@@ -80,6 +90,8 @@ void Actor::start(std::vector<FoundSandbox> found) {
     supervisor_.found(instance, moment);
     if (one.sandbox != nullptr) adopt(one.record.id, 1, one.sandbox);
   }
+  watch_dependencies();
+  look_at_dependencies(moment);
   supervisor_.want(wanted_of(record_), moment);
   publish();
   static_cast<void>(world_.loops.spawn(executor_, run(shared_from_this())));
@@ -154,10 +166,30 @@ void Actor::handle_events() {
 void Actor::take_over(AgentRecord record) {
   // A daemon that stops does not start anything again.
   if (record.version < record_.version || ending_.has_value()) return;
+  if (record.program_revision != record_.program_revision && record.intent == Intent::run) {
+    rolls_out_ = true;
+    tell("agent.rollout",
+         fmt::format("revision {} replaces revision {}", record.revision_number, record_.revision_number));
+  }
   record_ = std::move(record);
   route_->set_spec(record_.spec);
   route_->set_intent(availability_of(record_.intent));
+  watch_dependencies();
+  look_at_dependencies(now());
   supervisor_.want(wanted_of(record_), now());
+}
+
+void Actor::watch_dependencies() {
+  world_.dependencies.watch(id_, record_.scope, record_.spec->depends_on, [weak = weak_from_this()] {
+    if (const Self self = weak.lock())
+      self->post([](Actor& actor, Moment moment) { actor.look_at_dependencies(moment); });
+  });
+}
+
+// Asked for anew each time: of several changes only the last one counts.
+void Actor::look_at_dependencies(Moment moment) {
+  missing_ = world_.dependencies.missing(record_.scope, record_.spec->depends_on);
+  supervisor_.hold(in_words(missing_), moment);
 }
 
 void Actor::execute(const Action& action) {
@@ -169,6 +201,8 @@ void Actor::execute(const Action& action) {
       return spawn(probe_once(self, action, record_.spec));
     case Action::Kind::open:
       return open(action);
+    case Action::Kind::shut:
+      return route_->shut(action.instance);
     case Action::Kind::drain:
       if (route_->drain(action.instance) == 0)
         post([id = action.instance](Actor& actor, Moment moment) { actor.supervisor_.drained(id, moment); });
@@ -191,9 +225,13 @@ void Actor::execute(const Action& action) {
 }
 
 void Actor::open(const Action& action) {
+  if (route_->reopen(action.instance)) return;
   std::shared_ptr<sandbox::Sandbox> sandbox = sandbox_of(action.instance);
   if (sandbox == nullptr) return;
   log_.info("instance is ready", field("instance", action.instance), field("replica", action.replica));
+  world_.events.record(
+      route_->scope(),
+      {.type = "instance.ready", .agent = route_->name(), .instance = action.instance, .replica = action.replica});
   route_->add(std::make_shared<Target>(
       Target::Names{.instance = action.instance, .replica = action.replica, .generation = action.generation},
       record_.spec->port, std::make_shared<SandboxDialer>(std::move(sandbox))));
@@ -205,16 +243,74 @@ double Actor::cpu_percent(InstanceId instance, Duration cpu_time, Moment moment,
   std::lock_guard lock(running_mutex_);
   CpuReading& before = cpu_[instance];
   const bool is_first = before.at == SteadyTime{};
+  // Two who ask at the same time must not leave each other an interval in which nothing can be seen.
+  if (!is_first && moment.steady - before.at < shortest_cpu_interval) return before.percent;
   const Duration wall = is_first ? moment.wall - started_at : moment.steady - before.at;
   const Duration used = cpu_time - before.cpu_time;
-  before = {cpu_time, moment.steady};
+  before = {cpu_time, moment.steady, 0};
   if (wall <= Duration(0) || used < Duration(0)) return 0;
-  return 100.0 * static_cast<double>(used.count()) / static_cast<double>(wall.count());
+  before.percent = 100.0 * static_cast<double>(used.count()) / static_cast<double>(wall.count());
+  return before.percent;
+}
+
+std::optional<StatsView> Actor::stats_of(InstanceId id, const sandbox::Stats& measured, Time started_at) {
+  const auto published = this->published();
+  auto instance = std::ranges::find(published->agent.instances, id, &InstanceView::id);
+  if (instance == published->agent.instances.end()) return std::nullopt;
+  const core::Resources& limits = published->agent.spec->resources;
+  const Route::Load load = route_->load(id);
+  const Route::Use use = route_->use(id);
+  return StatsView{.agent = published->agent.name,
+                   .instance = id,
+                   .replica = instance->replica,
+                   .cpu_percent = cpu_percent(id, measured.cpu_time, now(), started_at),
+                   .cpu_ms = static_cast<uint64_t>(measured.cpu_time / std::chrono::milliseconds(1)),
+                   .memory = measured.memory,
+                   .memory_limit = limits.memory,
+                   .pids = measured.pids,
+                   .pids_limit = limits.pids,
+                   .workspace = measured.workspace,
+                   .workspace_limit = limits.workspace,
+                   .bytes_in = use.bytes_in,
+                   .bytes_out = use.bytes_out,
+                   .in_flight = load.in_flight,
+                   .requests_total = load.requests_total,
+                   .recent = use.requests,
+                   .restarts = instance->restarts,
+                   .breaker = load.breaker};
+}
+
+HealthView Actor::health_of(const SupervisedInstance& instance) const {
+  HealthView view{.instance = instance.id, .replica = instance.replica, .healthy = instance.serves()};
+  const ProbeState* shown = nullptr;  // the one that says most: a failing one, else the latest
+  for (core::ProbeRole role : core::probe_roles) {
+    const core::Probe* probe = record_.spec->health.probe(role);
+    const ProbeState& state = instance.probe(role);
+    if (probe == nullptr || !state.checked_at) continue;
+    const bool is_past = role == core::ProbeRole::startup && instance.is_up;
+    view.probes.push_back({.probe = std::string(core::to_string(role)),
+                           .healthy = state.failed == 0,
+                           .kind = std::string(core::to_string(probe->kind)),
+                           .detail = state.last.detail,
+                           .checked_at = state.checked_at,
+                           .consecutive_failures = state.failed});
+    if (!is_past) view.healthy = view.healthy && state.failed == 0;
+    const bool says_more = shown == nullptr || state.failed > 0 || (shown->failed == 0 && !is_past);
+    if (!says_more) continue;
+    shown = &state;
+    view.kind = view.probes.back().kind;
+    view.detail = state.last.detail;
+    view.checked_at = state.checked_at;
+    view.consecutive_failures = state.failed;
+  }
+  if (view.kind.empty()) view.kind = core::to_string(record_.spec->health.check.kind);
+  return view;
 }
 
 InstanceView Actor::view_of(const SupervisedInstance& instance) const {
   InstanceView view{.id = instance.id,
                     .replica = instance.replica,
+                    .revision = instance.revision,
                     .status = instance.status(),
                     .reason = instance.reason,
                     .pid = instance.pid,
@@ -234,7 +330,41 @@ InstanceView Actor::view_of(const SupervisedInstance& instance) const {
   return view;
 }
 
+void Actor::tell(std::string type, std::string reason) {
+  world_.events.record(route_->scope(),
+                       {.type = std::move(type), .agent = route_->name(), .reason = std::move(reason)});
+}
+
+void Actor::tell(std::string type, const SupervisedInstance& instance, std::string reason) {
+  world_.events.record(route_->scope(), {.type = std::move(type),
+                                         .agent = route_->name(),
+                                         .instance = instance.id,
+                                         .replica = instance.replica,
+                                         .reason = std::move(reason)});
+}
+
+// What no single event of the supervisor stands for: it is seen in what comes out of many.
+void Actor::tell_changes() {
+  std::unordered_set<InstanceId> unhealthy;
+  for (const SupervisedInstance& instance : supervisor_.instances()) {
+    const bool is_ended = instance.cause == StopCause::not_ready || instance.cause == StopCause::unhealthy;
+    if (!is_ended && instance.status() != InstanceStatus::unready) continue;
+    unhealthy.insert(instance.id);
+    if (!told_unhealthy_.contains(instance.id))
+      tell("instance.unhealthy", instance, is_ended ? instance.reason : instance.last_probe.detail);
+  }
+  told_unhealthy_ = std::move(unhealthy);
+  const AgentStatus status = supervisor_.status();
+  if (status == AgentStatus::crash_loop && told_status_ != status) tell("agent.crash_loop", supervisor_.reason());
+  told_status_ = status;
+  if (rolls_out_ && supervisor_.settled()) {
+    rolls_out_ = false;
+    tell("agent.rolled_out", fmt::format("revision {}", record_.revision_number));
+  }
+}
+
 void Actor::publish() {
+  tell_changes();
   auto next = std::make_shared<Published>();
   next->orders = orders_done_;
   // A removal has not ended before its rows and files are gone.
@@ -247,30 +377,34 @@ void Actor::publish() {
                  .reason = supervisor_.reason(),
                  .replicas = record_.replicas,
                  .ready = supervisor_.ready(),
+                 .up_to_date = supervisor_.up_to_date(),
+                 .stuck = supervisor_.is_stuck(),
                  .revision = record_.revision,
                  .revision_number = record_.revision_number,
                  .created_at = record_.created_at,
                  .updated_at = record_.updated_at,
                  .restarts = supervisor_.restarts(),
-                 .spec = record_.spec};
+                 .waits_for = {},
+                 .spec = record_.spec,
+                 .instances = {}};
+  if (supervisor_.is_held_back())
+    for (const Dependencies::Missing& one : missing_) next->agent.waits_for.push_back(one.name);
   next->health = {.agent = record_.name, .status = next->agent.status};
-  const std::string kind(core::to_string(record_.spec->health.kind));
   for (const SupervisedInstance& instance : supervisor_.instances()) {
     next->agent.instances.push_back(view_of(instance));
-    next->health.instances.push_back({.instance = instance.id,
-                                      .replica = instance.replica,
-                                      .healthy = instance.phase == Phase::ready && instance.failed_probes == 0,
-                                      .kind = kind,
-                                      .detail = instance.last_probe.detail,
-                                      .checked_at = instance.checked_at,
-                                      .consecutive_failures = instance.failed_probes});
+    next->health.instances.push_back(health_of(instance));
   }
   std::ranges::sort(next->agent.instances, {},
                     [](const InstanceView& view) { return std::pair(view.replica, view.id); });
   std::ranges::sort(next->health.instances, {},
                     [](const HealthView& view) { return std::pair(view.replica, view.instance); });
+  const bool is_ready = next->agent.ready > 0;
   published_.store(std::move(next));
   changed_.notify();
+  if (gone_)
+    world_.dependencies.forget(id_, record_.scope, record_.name);
+  else
+    world_.dependencies.tell(id_, record_.scope, record_.name, is_ready);
 }
 
 }  // namespace gantry::agents

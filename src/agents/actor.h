@@ -5,9 +5,13 @@
 // holds more than one answer for each action under way plus the verbs that callers wait for.
 #pragma once
 
+#include <atomic>
 #include <unordered_map>
+#include <unordered_set>
 
 #include "agents/agents.h"
+#include "agents/dependencies.h"
+#include "agents/event_log.h"
 #include "agents/records.h"
 #include "agents/supervisor.h"
 
@@ -29,10 +33,14 @@ struct ActorWorld {
   SupervisorSettings settings;
   Places places;
   Workdirs& workdirs;
+  Dependencies& dependencies;
+  EventLog& events;
   TaskGroup& loops;  ///< the actors themselves; joined before `tasks`
   TaskGroup& tasks;  ///< what they do
   /// The agent is gone from the store; takes its actor out of the registry.
   std::function<void(AgentId, const Scope&, const std::string& name)> forget;
+  /// Who follows logs now. Their files are deleted a moment later then, so that no last line is missed.
+  std::shared_ptr<std::atomic<uint32_t>> log_followers = std::make_shared<std::atomic<uint32_t>>(0);
 };
 
 /// What others see of an agent: replaced as a whole, never changed.
@@ -78,8 +86,8 @@ class Actor : public std::enable_shared_from_this<Actor> {
   Notifier& changed() { return changed_; }
   /// The running programs now.
   std::vector<std::pair<InstanceId, std::shared_ptr<sandbox::Sandbox>>> sandboxes() const;
-  /// Percent of one CPU since the last call for this instance, or since its start.
-  double cpu_percent(InstanceId instance, Duration cpu_time, Moment now, Time started_at);
+  /// What an instance uses, with what was measured of its sandbox; nullopt if it has ended meanwhile.
+  std::optional<StatsView> stats_of(InstanceId id, const sandbox::Stats& measured, Time started_at);
 
  private:
   using Event = std::function<void(Actor&, Moment)>;
@@ -99,6 +107,8 @@ class Actor : public std::enable_shared_from_this<Actor> {
   void post(Event event);
   void handle_events();
   void take_over(AgentRecord record);
+  void watch_dependencies();
+  void look_at_dependencies(Moment moment);
   void execute(const Action& action);
   void open(const Action& action);
   void spawn(Task<void> task);
@@ -106,8 +116,15 @@ class Actor : public std::enable_shared_from_this<Actor> {
   std::shared_ptr<sandbox::Sandbox> sandbox_of(InstanceId id) const;
   Result<sandbox::Spec> sandbox_spec(const Action& action, const core::AgentSpec& spec) const;
   bool is_over() const;
+  /// Percent of one CPU since an earlier call for this instance, or since its start.
+  double cpu_percent(InstanceId instance, Duration cpu_time, Moment moment, Time started_at);
   void publish();
+  /// Tells what has changed since it was told last.
+  void tell_changes();
+  void tell(std::string type, std::string reason);
+  void tell(std::string type, const SupervisedInstance& instance, std::string reason);
   InstanceView view_of(const SupervisedInstance& instance) const;
+  HealthView health_of(const SupervisedInstance& instance) const;
 
   ActorWorld& world_;
   const AgentId id_;
@@ -118,9 +135,13 @@ class Actor : public std::enable_shared_from_this<Actor> {
   // Only of the coroutine `run`.
   AgentRecord record_;
   Supervisor supervisor_;
+  std::vector<Dependencies::Missing> missing_;
   uint64_t orders_done_ = 0;
   std::optional<AtStop> ending_;
   bool removal_begun_ = false;
+  bool rolls_out_ = false;
+  AgentStatus told_status_ = AgentStatus::starting;
+  std::unordered_set<InstanceId> told_unhealthy_;
   bool gone_ = false;
 
   /// Far more than one answer for each action under way, which is what events but orders are.
@@ -134,6 +155,7 @@ class Actor : public std::enable_shared_from_this<Actor> {
   struct CpuReading {
     Duration cpu_time{};
     SteadyTime at{};
+    double percent = 0;  // at that time
   };
   mutable std::mutex running_mutex_;
   std::unordered_map<InstanceId, Running> running_;

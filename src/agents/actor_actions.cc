@@ -3,6 +3,7 @@
 
 #include "agents/actor.h"
 #include "agents/probe.h"
+#include "agents/volumes.h"
 
 namespace gantry::agents {
 namespace {
@@ -11,6 +12,8 @@ using telemetry::field;
 
 /// Between two tries to delete an agent from a store that cannot be written.
 constexpr Backoff removal_retry{.policy = Backoff::Policy::fixed, .initial = std::chrono::seconds(1)};
+/// The files of an instance that is gone stay so long for those who follow its log.
+constexpr Duration followed_log_kept = std::chrono::seconds(1);
 
 }  // namespace
 
@@ -25,6 +28,8 @@ void Actor::adopt(InstanceId id, uint64_t generation, std::shared_ptr<sandbox::S
     if (self == nullptr) return;
     self->post([id, generation, reason = info.describe()](Actor& actor, Moment moment) {
       actor.log_.info("program ended", field("instance", id), field("reason", reason));
+      for (const SupervisedInstance& instance : actor.supervisor_.instances())
+        if (instance.id == id) actor.tell("instance.exit", instance, reason);
       actor.supervisor_.exited(id, generation, reason, moment);
     });
   });
@@ -49,6 +54,7 @@ Result<sandbox::Spec> Actor::sandbox_spec(const Action& action, const core::Agen
   // Missing parents are made here; the driver makes the last directory and gives it to the program's uid.
   GANTRY_TRY_VOID(os::make_directories(places.workspaces(id_), 0755));
   GANTRY_TRY_VOID(os::make_directories(places.instance(action.instance).parent_path(), 0755));
+  GANTRY_TRY(std::vector<sandbox::Volume> volumes, resolve_volumes(spec.volumes, places.data));
   std::vector<std::pair<std::string, std::string>> env{{"PORT", std::to_string(spec.port)},
                                                        {"GANTRY_AGENT", spec.name},
                                                        {"GANTRY_INSTANCE", action.instance.to_string()},
@@ -64,6 +70,7 @@ Result<sandbox::Spec> Actor::sandbox_spec(const Action& action, const core::Agen
       .env = std::move(env),
       .app_dir = spec.workdir.empty() ? std::filesystem::path() : world_.workdirs.path_of(spec.workdir),
       .workspace_dir = places.workspace(id_, action.replica),
+      .volumes = std::move(volumes),
       .instance_dir = places.instance(action.instance),
       .limits = {.memory = spec.resources.memory,
                  .cpu = spec.resources.cpu,
@@ -76,15 +83,26 @@ Task<void> Actor::launch(Self self, Action action, std::shared_ptr<const core::A
   ActorWorld& world = self->world_;
   const auto failed = [self, action](const Error& error) {
     self->log_.warn("instance did not start", field("instance", action.instance), field("error", error));
+    self->world_.events.record(self->route_->scope(), {.type = "instance.start_failed",
+                                                       .agent = self->route_->name(),
+                                                       .instance = action.instance,
+                                                       .replica = action.replica,
+                                                       .reason = error.reason()});
     self->post([action, reason = error.reason()](Actor& actor, Moment moment) {
       actor.supervisor_.start_failed(action.instance, action.generation, reason, moment);
     });
   };
+  // The last time, in words, if this start follows a failure.
+  std::string after_failure;
   const uint32_t restarts = [&] {
-    for (const SupervisedInstance& instance : self->supervisor_.instances())
-      if (instance.id == action.instance) return instance.restarts;
+    for (const SupervisedInstance& instance : self->supervisor_.instances()) {
+      if (instance.id != action.instance) continue;
+      if (instance.failures > 0) after_failure = fmt::format("after {}", instance.reason);
+      return instance.restarts;
+    }
     return 0u;
   }();
+  const uint32_t revision = self->record_.revision_number;
   // Before the program: one that nobody has written down would not be found again.
   const InstanceRecord record{action.instance, self->id_, action.replica, action.revision, restarts};
   auto saved = co_await world.parts.database.write(
@@ -99,6 +117,12 @@ Task<void> Actor::launch(Self self, Action action, std::shared_ptr<const core::A
   const int64_t pid = (*started)->pid();
   self->log_.info("instance started", field("instance", action.instance), field("replica", action.replica),
                   field("pid", pid));
+  world.events.record(self->route_->scope(), {.type = after_failure.empty() ? "instance.start" : "instance.restart",
+                                              .agent = self->route_->name(),
+                                              .instance = action.instance,
+                                              .replica = action.replica,
+                                              .revision = revision,
+                                              .reason = std::move(after_failure)});
   self->post([action, pid](Actor& actor, Moment moment) {
     actor.supervisor_.started(action.instance, action.generation, pid, moment);
   });
@@ -108,9 +132,11 @@ Task<void> Actor::launch(Self self, Action action, std::shared_ptr<const core::A
 Task<void> Actor::probe_once(Self self, Action action, std::shared_ptr<const core::AgentSpec> spec) {
   std::shared_ptr<sandbox::Sandbox> sandbox = self->sandbox_of(action.instance);
   ProbeResult result{ProbeResult::Outcome::unhealthy, "the program is gone"};
-  if (sandbox != nullptr) result = co_await probe(std::move(sandbox), spec->health, spec->port);
+  const core::Probe* asked = spec->health.probe(action.role);
+  if (sandbox != nullptr && asked != nullptr)
+    result = co_await probe(std::move(sandbox), *asked, spec->port, self->world_.parts.clock);
   self->post([action, result](Actor& actor, Moment moment) {
-    actor.supervisor_.probed(action.instance, action.generation, result, moment);
+    actor.supervisor_.probed(action.instance, action.generation, action.role, result, moment);
   });
 }
 
@@ -148,6 +174,7 @@ Task<void> Actor::forget_instance(Self self, Action action) {
   // A row that stays is found dead at the next start and forgotten then.
   if (!deleted.has_value())
     self->log_.warn("instance not forgotten", field("instance", action.instance), field("error", deleted.error()));
+  if (*self->world_.log_followers > 0) co_await sleep_for(followed_log_kept);
   auto removed = co_await self->world_.parts.blocking.run(
       [&] { return os::remove_tree(self->world_.places.instance(action.instance)); });
   if (removed.has_value() && !removed->has_value())
@@ -155,8 +182,12 @@ Task<void> Actor::forget_instance(Self self, Action action) {
 }
 
 Task<Result<>> Actor::delete_from_store(Self self) {
-  co_return co_await self->world_.parts.database.write(
-      self->route_->scope(), [id = self->id_](store::Session& session) { return delete_agent(session, id); });
+  ActorWorld& world = self->world_;
+  co_return co_await world.parts.database.write(self->route_->scope(), [&](store::Session& session) -> Result<> {
+    GANTRY_TRY_VOID(delete_agent(session, self->id_));
+    return world.events.insert(session, {.type = "agent.remove", .agent = self->route_->name()},
+                               world.parts.clock.now());
+  });
 }
 
 // The stop of the daemon ends it; the next start goes on with the removal.
@@ -167,6 +198,7 @@ Task<bool> Actor::sleep_unless_ending(Self self, Duration pause) {
 }
 
 Task<void> Actor::finish_removal(Self self) {
+  ActorWorld& world = self->world_;
   self->route_->set_intent(Availability::removed);
   RetryPlan plan{.backoff = removal_retry,
                  .again =
@@ -183,6 +215,7 @@ Task<void> Actor::finish_removal(Self self) {
       [&] { return os::remove_tree(self->world_.places.workspaces(self->id_)); });
   if (removed.has_value() && !removed->has_value())
     self->log_.warn("workspaces not deleted", field("error", removed->error()));
+  world.events.committed();
   self->world_.forget(self->id_, self->route_->scope(), self->route_->name());
   self->log_.info("agent removed");
   self->post([](Actor& actor, Moment) { actor.gone_ = true; });

@@ -25,10 +25,13 @@ class ActorTest : public testing::Test {
     const store::Migrations schema[] = {migrations()};
     database_ = store::open_sqlite(data_ / "store.db", schema).value();
     workdirs_.emplace(data_, blocking_, random_, WorkdirLimits{});
+    events_.emplace(EventLogParts{*database_, threads_, clock_, logger_, tasks_}, EventLimits{});
     world_.emplace(ActorWorld{.parts = {*database_, driver_, threads_, blocking_, clock_, random_, logger_},
                               .settings = {},
                               .places = {data_},
                               .workdirs = *workdirs_,
+                              .dependencies = dependencies_,
+                              .events = *events_,
                               .loops = loops_,
                               .tasks = tasks_,
                               .forget = [](AgentId, const Scope&, const std::string&) {}});
@@ -54,6 +57,7 @@ class ActorTest : public testing::Test {
   }
 
   fs::path data_;
+  Dependencies dependencies_;
   SystemClock clock_;
   SystemRandom random_;
   telemetry::Logger logger_;
@@ -64,6 +68,7 @@ class ActorTest : public testing::Test {
   ScriptedDriver driver_{clock_};
   std::unique_ptr<store::Database> database_;
   std::optional<Workdirs> workdirs_;
+  std::optional<EventLog> events_;
   std::optional<ActorWorld> world_;
 };
 

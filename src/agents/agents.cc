@@ -71,12 +71,19 @@ Error Agents::State::no_agent(const Scope& scope, std::string_view name) const {
 
 Result<> Agents::State::load_scope(const Scope& scope, std::vector<AgentRecord>& agents,
                                    std::vector<InstanceRecord>& instances) {
-  return parts.database.read_blocking(scope, [&](store::Session& session) -> Result<> {
+  bool are_uncounted = false;
+  GANTRY_TRY_VOID(parts.database.read_blocking(scope, [&](store::Session& session) -> Result<> {
     GANTRY_TRY(std::vector<AgentRecord> some_agents, list_agents(session));
     GANTRY_TRY(std::vector<InstanceRecord> some_instances, list_instances(session));
+    GANTRY_TRY(are_uncounted, has_uncounted_agents(session));
     std::ranges::move(some_agents, std::back_inserter(agents));
     std::ranges::move(some_instances, std::back_inserter(instances));
     return {};
+  }));
+  if (!are_uncounted) return {};
+  return parts.database.write_blocking(scope, [&](store::Session& session) -> Result<> {
+    GANTRY_TRY(const std::vector<AgentRecord> all, list_agents(session));
+    return count_agents(session, all);
   });
 }
 

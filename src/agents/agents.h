@@ -4,6 +4,8 @@
 //   Agents    deploy, verbs, listings, health, stats, logs; one for the server
 //   Route     an agent as the proxy sees it: ready instances and their free slots (route.h)
 //   views.h   what the API shows, and its JSON
+//   events.h  what happened, for people
+//   quotas.h  what the agents of a scope may ask for together
 //   Workdirs  the uploaded files of revisions, by content (workdirs.h)
 //
 // Each agent is supervised by one actor: a coroutine that feeds a pure state machine (supervisor.h)
@@ -28,6 +30,9 @@
 #include <string_view>
 #include <vector>
 
+#include "agents/events.h"
+#include "agents/plan.h"
+#include "agents/quotas.h"
 #include "agents/route.h"
 #include "agents/views.h"
 #include "agents/workdirs.h"
@@ -57,8 +62,12 @@ struct Options {
   uint32_t crash_loop_after = 3;  ///< restarts in a row that are called a crash loop
   uint32_t max_replicas = core::max_replicas;
   uint32_t max_agents = 100'000;
-  uint32_t revisions_kept = 10;  ///< of one agent; older ones and their files go
+  uint32_t revisions_kept = 10;    ///< of one agent; older ones and their files go
+  uint64_t events_kept = 100'000;  ///< of a scope
+  Scope quota_scope = Scope::standard();
+  Limits quotas = {};  ///< of `quota_scope`, unless a call has set others
   size_t log_lines_at_once = 1000;
+  size_t log_instances_at_once = 2000;  ///< that one reader merges
   WorkdirLimits workdirs;
 };
 
@@ -106,20 +115,29 @@ struct AgentPage {
 
 /// Which lines to read. Without `tail` and `since`: all that are kept.
 struct LogOptions {
-  std::optional<size_t> tail;
-  std::optional<Time> since;
+  std::vector<std::string> agents;     ///< names; empty for all of the scope, also later ones
+  std::vector<std::string> instances;  ///< only these: ids, or `AGENT/REPLICA`
+  std::optional<size_t> tail;          ///< only the last lines that match, over all instances
+  std::optional<Time> since, until;
   std::string filter;  ///< only lines that contain it
-  std::optional<InstanceId> instance;
+  std::string grep;    ///< only lines in which this RE2 pattern is found
   std::string stream;  ///< `stdout`, `stderr` or empty for both
   enum class Follow { no, yes } follow = Follow::no;
 };
 
-/// Lines of an agent's instances, merged by time. One reader.
+/// Which instance runs a program beside its own, and which program. Without a choice: one that is ready.
+struct ExecOptions {
+  std::optional<InstanceId> instance;
+  std::optional<uint32_t> replica;
+  sandbox::ExecSpec program;
+};
+
+/// Lines of instances, merged by time, in bounded memory. One reader.
 class LogReader {
  public:
   virtual ~LogReader() = default;
-  /// The next lines; empty at the end. A follower waits for at most `patience` and may return
-  /// nothing with `ended()` false.
+  /// The next lines; empty at the end. It reads a bounded part, and a follower waits for at most `patience`: it may
+  /// return nothing with `ended()` false.
   virtual Task<Result<std::vector<LogLine>>> next(Duration patience) = 0;
   virtual bool ended() const = 0;
 };
@@ -147,8 +165,13 @@ class Agents {
   std::shared_ptr<Route> find(const Scope& scope, std::string_view name) const;
 
   /// Makes the agent what `spec` says. A changed spec is a new revision: its instances are ready
-  /// before the old ones drain. `workdir` must be empty or the digest of an upload (GR0502).
+  /// before the old ones drain. `workdir` must be empty or the digest of an upload (GR0502). What it
+  /// depends on must exist (GR0508) and not wait for it in turn (GR0509).
   Task<Result<Deployed>> deploy(Scope scope, core::AgentSpec spec);
+  /// What deploying these would do, in the order in which it should be done: each agent behind those it depends
+  /// on, what is removed at the end. Workdirs are not looked at. GR0508, GR0509 as `deploy`.
+  Result<std::vector<PlanStep>> plan(const Scope& scope, const std::vector<core::AgentSpec>& specs,
+                                     const PlanOptions& options) const;
   Task<Result<AgentView>> apply(Scope scope, std::string name, Verb verb, VerbOptions options);
   Task<Result<AgentView>> scale(Scope scope, std::string name, uint32_t replicas, VerbOptions options);
   /// Stops the instances and forgets the agent with its workspaces and logs.
@@ -158,9 +181,21 @@ class Agents {
   Result<AgentView> get(const Scope& scope, std::string_view name) const;
   AgentPage list(const Scope& scope, const ListOptions& options) const;
   Result<AgentHealth> health(const Scope& scope, std::string_view name) const;
-  /// Of one agent, or of all if `name` is empty.
-  Task<Result<std::vector<StatsView>>> stats(Scope scope, std::string name);
-  Task<Result<std::unique_ptr<LogReader>>> logs(Scope scope, std::string name, LogOptions options);
+  /// `conflict` if no instance runs or it is paused, `not_found` if there is no such instance; else as Sandbox::exec.
+  Task<Result<std::unique_ptr<sandbox::Exec>>> exec(Scope scope, std::string name, ExecOptions options);
+  /// Of these agents, or of all if there are no names.
+  Task<Result<StatsReport>> stats(Scope scope, std::vector<std::string> names);
+  /// GR0501 for an agent that is not there, GR0511 for conditions that mean nothing.
+  Result<std::unique_ptr<LogReader>> logs(const Scope& scope, LogOptions options);
+
+  /// What happened: newest first, or after a place oldest first. `invalid` for a type that does not exist.
+  Task<Result<std::vector<EventView>>> events(Scope scope, EventFilter filter);
+  /// The same, but waits up to `patience` while there is nothing: to follow.
+  Task<Result<std::vector<EventView>>> wait_for_events(Scope scope, EventFilter filter, Duration patience);
+
+  Task<Result<std::vector<QuotaView>>> quotas(Scope scope);
+  /// Changes all or nothing; what they are then.
+  Task<Result<std::vector<QuotaView>>> change_quotas(Scope scope, std::vector<QuotaChange> changes);
 
   /// The uploads that `spec.workdir` refers to.
   Workdirs& workdirs();

@@ -169,6 +169,151 @@ TEST_F(AgentsTest, GivesTheProgramItsEnvironmentFilesAndLimits) {
   EXPECT_TRUE(got.app_dir.empty());
 }
 
+TEST_F(AgentsTest, StartsAnAgentWhenThoseItDependsOnAreReady) {
+  driver_.set_script({.answer = std::nullopt});
+  deploy(spec("db"));
+  core::AgentSpec wanted = spec();
+  wanted.depends_on = {"db"};
+  deploy(wanted);
+  ASSERT_TRUE(eventually([&] { return view("db").instances.size() == 1 && view("db").instances[0].pid > 0; }));
+  EXPECT_EQ(view().reason, "waits for 'db'");
+  EXPECT_EQ(view().waits_for, std::vector<std::string>{"db"});
+  EXPECT_EQ(driver_.starts(), 1);
+  driver_.set_script({});
+  run(agents_->apply(scope_, "db", Verb::restart, {.wait = seconds(20)})).value();
+  EXPECT_TRUE(becomes(AgentStatus::running));
+  EXPECT_TRUE(view().waits_for.empty());
+  EXPECT_GE(*view().instances[0].started_at, *view("db").instances[0].ready_at);
+}
+
+TEST_F(AgentsTest, DoesNotDisturbAnAgentWhenOneItDependsOnIsReplacedOrStops) {
+  deploy(spec("db"));
+  core::AgentSpec wanted = spec();
+  wanted.depends_on = {"db"};
+  deploy_and_wait(wanted);
+  const int64_t pid = view().instances[0].pid;
+  core::AgentSpec changed = spec("db");
+  changed.env["A"] = "1";
+  deploy(changed);
+  ASSERT_TRUE(eventually([&] {
+    const AgentView db = view("db");
+    return db.instances.size() == 1 && db.revision_number == 2 && db.ready == 1;
+  }));
+  run(agents_->apply(scope_, "db", Verb::stop, {.wait = seconds(20)})).value();
+  EXPECT_EQ(view().status, AgentStatus::running);
+  EXPECT_EQ(view().instances[0].pid, pid);
+  // A restart of this agent is a start, which waits.
+  run(agents_->apply(scope_, "bot", Verb::restart, {})).value();
+  ASSERT_TRUE(eventually([&] { return view().reason == "waits for 'db'"; }));
+  run(agents_->remove(scope_, "db")).value();
+  ASSERT_TRUE(eventually([&] { return view().reason == "waits for 'db', which does not exist"; }));
+  deploy(spec("db"));
+  EXPECT_TRUE(becomes(AgentStatus::running));
+}
+
+TEST_F(AgentsTest, KeepsTheOrderOfStartsOverARestartOfTheServer) {
+  deploy(spec("db"));
+  core::AgentSpec wanted = spec();
+  wanted.depends_on = {"db"};
+  deploy_and_wait(wanted);
+  const int before = driver_.starts();
+  restart_daemon(AtStop::stop_instances);
+  EXPECT_TRUE(becomes(AgentStatus::running));
+  EXPECT_EQ(driver_.starts(), before + 2);
+  EXPECT_GE(*view().instances[0].started_at, *view("db").instances[0].ready_at);
+  // Programs that went on are found again and go on, whatever they depend on.
+  const int64_t pid = view().instances[0].pid;
+  restart_daemon(AtStop::keep_instances);
+  EXPECT_TRUE(becomes(AgentStatus::running));
+  EXPECT_EQ(view().instances[0].pid, pid);
+}
+
+TEST_F(AgentsTest, RefusesDependenciesThatDoNotExistOrGoRound) {
+  core::AgentSpec wanted = spec();
+  wanted.depends_on = {"vector-bd"};
+  deploy(spec("vector-db"));
+  auto refused = try_deploy(wanted);
+  ASSERT_FALSE(refused.has_value());
+  EXPECT_EQ(refused.error().id(), ErrorId::GR0508);
+  EXPECT_EQ(refused.error().hint(), "did you mean 'vector-db'?");
+  wanted.depends_on = {"bot"};
+  EXPECT_EQ(try_deploy(wanted).error().id(), ErrorId::GR0509);
+  wanted.depends_on = {"vector-db"};
+  deploy(wanted);
+  core::AgentSpec other = spec("cache");
+  other.depends_on = {"bot"};
+  deploy(other);
+  core::AgentSpec closing = spec("vector-db");
+  closing.depends_on = {"cache"};
+  refused = try_deploy(closing);
+  ASSERT_FALSE(refused.has_value());
+  EXPECT_EQ(refused.error().id(), ErrorId::GR0509);
+  EXPECT_TRUE(refused.error().reason().contains("vector-db -> cache -> bot -> vector-db")) << refused.error().reason();
+}
+
+std::string words_of(const std::vector<PlanStep>& steps) {
+  std::string words;
+  for (const PlanStep& step : steps) {
+    words += fmt::format("{} {}", to_string(step.action), step.name);
+    for (const core::Change& change : step.changes) words += " " + change.field;
+    if (step.replaces_instances) words += " (replaces)";
+    for (const std::string& name : step.needed_by) words += " needed by " + name;
+    words += "\n";
+  }
+  return words;
+}
+
+TEST_F(AgentsTest, PlansWhatADeployWouldDoAndPrunesOnlyTheSameStack) {
+  const auto in_stack = [&](std::string name, std::vector<std::string> depends_on = {}) {
+    core::AgentSpec made = spec(std::move(name));
+    made.labels = {{std::string(core::stack_label), "shop"}};
+    made.depends_on = std::move(depends_on);
+    return made;
+  };
+  deploy(in_stack("db"));
+  deploy(in_stack("old-db"));
+  deploy(in_stack("old-api", {"old-db"}));
+  deploy(in_stack("api", {"db"}));
+  core::AgentSpec stranger = spec("stranger");
+  stranger.depends_on = {"old-db"};
+  deploy(stranger);
+  core::AgentSpec api = in_stack("api", {"cache", "db"}), db = in_stack("db");
+  api.replicas = 2;
+  api.env["A"] = "1";
+  const std::vector<core::AgentSpec> specs{api, db, in_stack("cache")};
+  EXPECT_EQ(words_of(agents_->plan(scope_, specs, {}).value()),
+            "create cache\nnone db\nchange api depends_on env.A replicas (replaces)\n");
+  EXPECT_EQ(words_of(agents_->plan(scope_, specs, {.prune = {"shop"}}).value()),
+            "create cache\nnone db\nchange api depends_on env.A replicas (replaces)\n"
+            "remove old-api\nremove old-db needed by stranger\n");
+  EXPECT_EQ(words_of(agents_->plan(scope_, {}, {.prune = {"another"}}).value()), "");
+  EXPECT_EQ(agents_->plan(scope_, {in_stack("x", {"nobody"})}, {}).error().id(), ErrorId::GR0508);
+  EXPECT_EQ(agents_->plan(scope_, {in_stack("db", {"api"})}, {}).error().id(), ErrorId::GR0509);
+  // What is planned is what happens.
+  for (const core::AgentSpec& one : {in_stack("cache"), db, api}) deploy(one);
+  EXPECT_EQ(words_of(agents_->plan(scope_, specs, {}).value()), "none cache\nnone db\nnone api\n");
+}
+
+TEST_F(AgentsTest, GivesTheProgramItsVolumesAndRefusesThoseThatNobodyMayMount) {
+  const fs::path models = fs::temp_directory_path() / ("models-of-" + data_.filename().string());
+  fs::create_directories(models);
+  core::AgentSpec wanted = spec();
+  wanted.volumes = {{models.string(), "/models", core::Volume::Access::read_only}};
+  deploy_and_wait(wanted);
+  ASSERT_EQ(box()->spec.volumes.size(), 1u);
+  EXPECT_EQ(box()->spec.volumes[0].host, fs::canonical(models));
+  EXPECT_EQ(box()->spec.volumes[0].access, sandbox::Volume::Access::read_only);
+  core::AgentSpec writable = wanted;
+  writable.volumes[0].access = core::Volume::Access::read_write;
+  EXPECT_TRUE(agents_->plan(scope_, {writable}, {}).value()[0].replaces_instances);
+  wanted.volumes[0].host = (data_ / "instances").string();
+  auto refused = try_deploy(wanted);
+  ASSERT_FALSE(refused.has_value());
+  EXPECT_EQ(refused.error().id(), ErrorId::GR0510);
+  EXPECT_EQ(view().revision_number, 1u);
+  fs::remove_all(models);
+}
+
 TEST_F(AgentsTest, TellsAnUnchangedSpecFromAChangedOne) {
   const Deployed first = deploy_and_wait(spec());
   const Deployed same = deploy(spec());
@@ -239,11 +384,9 @@ TEST_F(AgentsTest, SaysWhyAnInstanceIsNotReady) {
 
 TEST_F(AgentsTest, ProbesOverHttpAndRestartsAfterRetries) {
   core::AgentSpec wanted = spec();
-  wanted.health = {.kind = core::Health::Kind::http,
-                   .endpoint = "/health",
-                   .interval = milliseconds(5),
-                   .retries = 2,
-                   .grace = seconds(20)};
+  wanted.health = {
+      .check = {.kind = core::Probe::Kind::http, .endpoint = "/health", .interval = milliseconds(5), .retries = 2},
+      .grace = seconds(20)};
   deploy_and_wait(wanted);
   EXPECT_EQ(agents_->health(scope_, "bot").value().instances[0].detail, "200 from /health");
   box()->set_script({.answer = "HTTP/1.1 503 Service Unavailable\r\n\r\n"});
@@ -255,8 +398,8 @@ TEST_F(AgentsTest, ProbesOverHttpAndRestartsAfterRetries) {
 TEST_F(AgentsTest, GivesUpOnAnHttpProbeWithoutAnAnswer) {
   driver_.set_script({.answer = ""});
   core::AgentSpec wanted = spec();
-  wanted.health = {
-      .kind = core::Health::Kind::http, .endpoint = "/health", .timeout = milliseconds(5), .grace = seconds(20)};
+  wanted.health = {.check = {.kind = core::Probe::Kind::http, .endpoint = "/health", .timeout = milliseconds(5)},
+                   .grace = seconds(20)};
   deploy(wanted);
   ASSERT_TRUE(eventually([&] {
     const auto health = agents_->health(scope_, "bot").value();
@@ -431,19 +574,46 @@ TEST_F(AgentsTest, ListsByNameInPages) {
 
 TEST_F(AgentsTest, MeasuresTheProcessorBetweenTwoReadings) {
   deploy_and_wait(spec());
+  const auto percent = [&] { return run(agents_->stats(scope_, {"bot"})).value().instances.at(0).cpu_percent; };
   box()->cpu_time = seconds(1);
-  auto first = run(agents_->stats(scope_, "bot"));
+  auto first = run(agents_->stats(scope_, {"bot"}));
   ASSERT_TRUE(first.has_value());
-  ASSERT_EQ(first->size(), 1u);
-  EXPECT_EQ(first->at(0).cpu_ms, 1000u);
-  EXPECT_EQ(first->at(0).memory, mebibytes(10));
-  EXPECT_EQ(first->at(0).memory_limit, mebibytes(512));
-  EXPECT_EQ(first->at(0).pids_limit, 128u);
-  auto idle = run(agents_->stats(scope_, ""));
-  EXPECT_EQ(idle.value().at(0).cpu_percent, 0.0);
+  ASSERT_EQ(first->instances.size(), 1u);
+  const StatsView row = first->instances.at(0);
+  EXPECT_EQ(row.cpu_ms, 1000u);
+  EXPECT_EQ(row.memory, mebibytes(10));
+  EXPECT_EQ(row.memory_limit, mebibytes(512));
+  EXPECT_EQ(row.pids_limit, 128u);
+  EXPECT_EQ(row.workspace_limit, gibibytes(1));
+  EXPECT_EQ(percent(), row.cpu_percent) << "who asks again at once gets the same";
+  ASSERT_TRUE(eventually([&] { return percent() == 0.0; }));
   box()->cpu_time += seconds(1);
-  EXPECT_GT(run(agents_->stats(scope_, "bot")).value().at(0).cpu_percent, 0.0);
-  EXPECT_EQ(run(agents_->stats(scope_, "nobody")).error().id(), ErrorId::GR0501);
+  ASSERT_TRUE(eventually([&] { return percent() > 0.0; }));
+  EXPECT_EQ(run(agents_->stats(scope_, {"bot", "nobody"})).error().id(), ErrorId::GR0501);
+}
+
+TEST_F(AgentsTest, AddsUpWhatTheInstancesOfAnAgentUse) {
+  core::AgentSpec wanted = spec();
+  wanted.replicas = 3;
+  deploy_and_wait(wanted);
+  deploy(spec("other"));
+  {
+    auto lease = route()->try_acquire(OnNone::give_up);
+    ASSERT_TRUE(lease.has_value());
+    lease->report(Went::well);
+    auto cancelled = route()->try_acquire(OnNone::give_up);
+    ASSERT_TRUE(cancelled.has_value());
+  }
+  const StatsReport report = run(agents_->stats(scope_, {})).value();
+  ASSERT_EQ(report.agents.size(), 2u);
+  const AgentStatsView& bot = report.agents[0];
+  EXPECT_EQ(bot.agent, "bot");
+  EXPECT_EQ(bot.memory, mebibytes(30));
+  EXPECT_EQ(bot.memory_limit, mebibytes(3 * 512));
+  EXPECT_EQ(bot.pids, 9u);
+  EXPECT_EQ(bot.requests_total, 2u);
+  EXPECT_EQ(bot.recent.count, 1u) << "what was cancelled has no duration";
+  EXPECT_EQ(run(agents_->stats(scope_, {"other"})).value().agents.at(0).agent, "other");
 }
 
 class AgentLogsTest : public AgentsTest {
@@ -463,16 +633,33 @@ class AgentLogsTest : public AgentsTest {
     fs::create_directories(directory);
     std::ofstream(directory / "current.log", std::ios::app) << unix_ms << ' ' << stream << ' ' << text << '\n';
   }
+  std::unique_ptr<LogReader> reader_of(LogOptions options) {
+    if (options.agents.empty()) options.agents = {"bot"};
+    auto reader = agents_->logs(scope_, std::move(options));
+    EXPECT_TRUE(reader.has_value()) << reader.error().reason();
+    return *std::move(reader);
+  }
   std::vector<std::string> read(LogOptions options) {
-    auto reader = run(agents_->logs(scope_, "bot", std::move(options)));
-    EXPECT_TRUE(reader.has_value());
+    auto reader = reader_of(std::move(options));
     std::vector<std::string> lines;
-    while (!(*reader)->ended()) {
-      auto next = run((*reader)->next(seconds(1)));
+    while (!reader->ended()) {
+      auto next = run(reader->next(seconds(1)));
       EXPECT_TRUE(next.has_value());
       for (const LogLine& line : *next) lines.push_back(line.line);
     }
     return lines;
+  }
+  /// The next lines of a follower, until there are so many.
+  std::vector<std::string> follow(LogReader& reader, size_t count) {
+    std::vector<std::string> lines;
+    while (lines.size() < count && !reader.ended())
+      for (const LogLine& line : run(reader.next(seconds(20))).value()) lines.push_back(line.line);
+    return lines;
+  }
+  Error refusal(LogOptions options) {
+    auto reader = agents_->logs(scope_, std::move(options));
+    EXPECT_FALSE(reader.has_value());
+    return reader.has_value() ? Error(Code::internal, "") : reader.error();
   }
 };
 
@@ -495,14 +682,103 @@ TEST_F(AgentLogsTest, FiltersByTextStreamInstanceAndTime) {
   EXPECT_EQ(read({.filter = "line 3"}), (std::vector<std::string>{"line 3 of 0", "line 3 of 1"}));
   EXPECT_EQ(read({.tail = 1, .filter = "line 3"}), (std::vector<std::string>{"line 3 of 1"}));
   EXPECT_EQ(read({.stream = "stderr"}).size(), 10u);
-  EXPECT_EQ(read({.instance = view().instances[1].id}).size(), 10u);
+  EXPECT_EQ(read({.instances = {view().instances[1].id.to_string()}}).size(), 10u);
+  EXPECT_EQ(read({.instances = {"bot/0"}, .filter = "line 4"}), std::vector<std::string>{"line 4 of 0"});
   EXPECT_EQ(read({.since = time_from_unix_ms(1'700'000'000'080)}).size(), 4u);
-  EXPECT_EQ(run(agents_->logs(scope_, "bot", {.instance = InstanceId::make(clock_, random_)})).error().code(),
-            Code::not_found);
+  EXPECT_EQ(read({.until = time_from_unix_ms(1'700'000'000'010)}).size(), 3u);
+  EXPECT_EQ(read({.tail = 2, .until = time_from_unix_ms(1'700'000'000'010)}),
+            (std::vector<std::string>{"line 0 of 1", "line 1 of 0"}));
+  EXPECT_EQ(read({.grep = "^line [23] of (0|9)$"}), (std::vector<std::string>{"line 2 of 0", "line 3 of 0"}));
+}
+
+TEST_F(AgentLogsTest, RefusesConditionsThatMeanNothing) {
+  const std::string unknown = InstanceId::make(clock_, random_).to_string();
+  EXPECT_EQ(refusal({.instances = {unknown}}).code(), Code::not_found);
+  EXPECT_EQ(refusal({.agents = {"bot"}, .instances = {"bot/7"}}).reason(), "there is no instance bot/7 of bot");
+  EXPECT_EQ(refusal({.agents = {"bot", "bto"}}).id(), ErrorId::GR0501);
+  EXPECT_EQ(refusal({.instances = {"seven"}}).id(), ErrorId::GR0511);
+  EXPECT_EQ(refusal({.stream = "both"}).id(), ErrorId::GR0511);
+  EXPECT_EQ(refusal({.since = time_from_unix_ms(2), .until = time_from_unix_ms(1)}).id(), ErrorId::GR0511);
+  const Error pattern = refusal({.grep = "a(b"});
+  EXPECT_EQ(pattern.id(), ErrorId::GR0511);
+  EXPECT_EQ(pattern.reason(), "grep: missing ): a(b in 'a(b'");
+  EXPECT_TRUE(pattern.hint().contains("RE2"));
+  // What makes a backtracking engine run for ever is refused or harmless here.
+  EXPECT_EQ(refusal({.grep = "(a)\\1"}).id(), ErrorId::GR0511);
+  EXPECT_EQ(refusal({.grep = "((a{1000}){1000}){1000}"}).id(), ErrorId::GR0511);
+  EXPECT_EQ(refusal({.grep = std::string(1025, 'a')}).id(), ErrorId::GR0511);
+  write(0, 1'700'000'001'000, 'o', std::string(16'000, 'a'));
+  EXPECT_EQ(read({.grep = "(a+)+$"}).size(), 1u);
+}
+
+TEST_F(AgentLogsTest, MergesSeveralAgentsAndAllOfThem) {
+  core::AgentSpec other = spec();
+  other.name = "other";
+  ASSERT_TRUE(run(agents_->deploy(scope_, other)).has_value());
+  ASSERT_TRUE(eventually([&] { return view("other").status == AgentStatus::running; }));
+  const fs::path directory = driver_.box(view("other").instances.at(0).id)->spec.instance_dir / "logs";
+  fs::create_directories(directory);
+  std::ofstream(directory / "current.log") << "1700000000085 o of another agent\n";
+  const std::vector<std::string> both{"line 8 of 1", "of another agent", "line 9 of 0", "line 9 of 1"};
+  EXPECT_EQ(read({.agents = {"bot", "other"}, .tail = 4}), both);
+  EXPECT_EQ(read({.agents = {"other"}}), std::vector<std::string>{"of another agent"});
+  auto all = agents_->logs(scope_, {.tail = 4});
+  ASSERT_TRUE(all.has_value());
+  EXPECT_EQ(follow(**all, 4), both);
+}
+
+// The order must hold over the borders of chunks, which are four lines long here.
+TEST_F(AgentLogsTest, MergesLogsThatAreLongerThanAChunk) {
+  std::vector<std::string> written;
+  for (int i = 0; i < 300; ++i) {
+    written.push_back(fmt::format("long {}", i));
+    // Bursts of seven lines of one instance and then of the other.
+    write(static_cast<size_t>(i / 7 % 2), 1'700'000'002'000 + i, 'o', written.back());
+  }
+  EXPECT_EQ(read({.filter = "long"}), written);
+  EXPECT_EQ(read({.tail = 150, .filter = "long"}), std::vector<std::string>(written.begin() + 150, written.end()));
+  EXPECT_EQ(read({.tail = 1000}).size(), 320u);
+}
+
+TEST_F(AgentLogsTest, FollowsInTheOrderOfTimeAndFindsLaterInstances) {
+  auto reader = reader_of({.tail = 0, .follow = LogOptions::Follow::yes});
+  EXPECT_TRUE(run(reader->next(Duration(0))).value().empty());
+  // Written in the wrong order, between two looks.
+  write(1, 1'700'000'003'001, 'o', "second");
+  write(0, 1'700'000'003'000, 'o', "first");
+  EXPECT_EQ(follow(*reader, 2), (std::vector<std::string>{"first", "second"}));
+  ASSERT_TRUE(run(agents_->scale(scope_, "bot", 3, {.wait = seconds(30)})).has_value());
+  write(2, 1'700'000'004'000, 'o', "of a later instance");
+  EXPECT_EQ(follow(*reader, 1), std::vector<std::string>{"of a later instance"});
+}
+
+TEST_F(AgentLogsTest, AFollowerGetsTheLastLinesOfAnInstanceThatGoes) {
+  auto reader = reader_of({.tail = 0, .follow = LogOptions::Follow::yes});
+  EXPECT_TRUE(run(reader->next(Duration(0))).value().empty());
+  write(1, 1'700'000'005'000, 'o', "good bye");
+  ASSERT_TRUE(run(agents_->scale(scope_, "bot", 1, {.wait = seconds(30)})).has_value());
+  EXPECT_EQ(follow(*reader, 1), std::vector<std::string>{"good bye"});
+}
+
+TEST_F(AgentLogsTest, AFollowerEndsWhenItsTimeIsOver) {
+  auto reader = reader_of({.tail = 1, .until = clock_.now() - seconds(1), .follow = LogOptions::Follow::yes});
+  EXPECT_EQ(follow(*reader, 2).size(), 1u);
+  EXPECT_TRUE(reader->ended());
+}
+
+TEST_F(AgentLogsTest, ManyInstancesAreRefusedRatherThanHeldInMemory) {
+  Options narrow;
+  narrow.data = data_;
+  narrow.log_instances_at_once = 1;
+  agents_->stop(AtStop::keep_instances);
+  agents_ = std::make_unique<Agents>(Parts{*database_, driver_, threads_, blocking_, clock_, random_, logger_}, narrow);
+  ASSERT_TRUE(agents_->start().has_value());
+  ASSERT_TRUE(eventually([&] { return view().instances.size() == 2; }));
+  EXPECT_EQ(refusal({.agents = {"bot"}}).reason(), "2 instances cannot be merged at once, at most 1 can");
 }
 
 TEST_F(AgentLogsTest, FollowsWhatIsWrittenLater) {
-  auto reader = run(agents_->logs(scope_, "bot", {.tail = 1, .follow = LogOptions::Follow::yes})).value();
+  auto reader = reader_of({.tail = 1, .follow = LogOptions::Follow::yes});
   EXPECT_EQ(run(reader->next(seconds(1))).value().size(), 1u);
   EXPECT_TRUE(run(reader->next(Duration(0))).value().empty());
   EXPECT_FALSE(reader->ended());
@@ -548,16 +824,13 @@ TEST_F(AgentsTest, RunsTheLastOfManyConcurrentRevisions) {
   EXPECT_EQ(env.at("N"), view().spec->env.at("N"));
 }
 
-TEST(StatusLine, IsParsedStrictly) {
-  struct Row {
-    std::string_view line;
-    std::optional<int> status;
-  };
-  for (const Row& row :
-       {Row{"HTTP/1.1 200 OK\r\n", 200}, Row{"HTTP/1.0 503\r\n", 503}, Row{"HTTP/1.1 204 \n", 204},
-        Row{"HTTP/2 200", std::nullopt}, Row{"HTTP/1.1 20", std::nullopt}, Row{"HTTP/1.1 2000 OK", std::nullopt},
-        Row{"HTTP/1.1 099 x", std::nullopt}, Row{"SSH-2.0-OpenSSH_9", std::nullopt}, Row{"", std::nullopt}})
-    EXPECT_EQ(parse_status_line(row.line), row.status) << row.line;
+TEST(CompareJson, SaysWhatIsNotAsExpected) {
+  const std::string text = R"({"status":"ok","db":{"state":"down","lag":3},"ready":true,"list":["a"]})";
+  EXPECT_EQ(compare_json(text, {{"status", "ok"}, {"ready", "true"}, {"db.lag", "3"}, {"list.0", "a"}}), "");
+  EXPECT_EQ(compare_json(text, {{"db.state", "up"}}), R"(db.state is "down", not "up")");
+  EXPECT_EQ(compare_json(text, {{"db.x", "up"}}), "db.x is missing");
+  EXPECT_EQ(compare_json(text, {{"db", "up"}}), R"(db is "{\"state\":\"down\",\"lag\":3}", not "up")");
+  EXPECT_EQ(compare_json("ok", {{"a", "b"}}), "the body is not JSON");
 }
 
 TEST(Views, HaveTheJsonOfTheApi) {

@@ -1,5 +1,6 @@
 // Deploy, verbs, scale, remove: each changes the record in the store, then tells the actor.
 #include "agents/state.h"
+#include "agents/volumes.h"
 
 namespace gantry::agents {
 namespace {
@@ -30,17 +31,49 @@ Error too_many_replicas(uint32_t wanted, uint32_t most) {
       .with_hint(fmt::format("ask for {} at most; a higher `concurrency` lets one instance take more requests", most));
 }
 
+std::string event_of(Verb verb) {
+  switch (verb) {
+    case Verb::start:
+      return "agent.start";
+    case Verb::stop:
+      return "agent.stop";
+    case Verb::restart:
+      return "agent.restart";
+    case Verb::pause:
+      return "agent.pause";
+    case Verb::resume:
+      return "agent.resume";
+  }
+  return "agent.start";
+}
+
 }  // namespace
 
 Task<Result<>> Agents::State::check_spec(core::AgentSpec spec) {
   if (spec.replicas > options.max_replicas)
     co_return std::unexpected(too_many_replicas(spec.replicas, options.max_replicas));
+  if (!spec.volumes.empty()) {
+    auto resolved = co_await parts.blocking.run([&] { return resolve_volumes(spec.volumes, options.data); });
+    if (!resolved.has_value()) co_return std::unexpected(std::move(resolved).error());
+    if (!resolved->has_value()) co_return std::unexpected(std::move(*resolved).error());
+  }
   if (spec.workdir.empty()) co_return Result<>();
   auto found = co_await workdirs.find(spec.workdir);
   if (!found.has_value() || !found->has_value())
     co_return std::unexpected(Error(ErrorId::GR0502, fmt::format("workdir '{}' was not uploaded", spec.workdir))
                                   .with_hint("upload it with POST /v1/workdirs and name its digest"));
   co_return Result<>();
+}
+
+Error Agents::State::with_close_dependency(const Scope& scope, const core::AgentSpec& spec, Error error) const {
+  if (error.id() != ErrorId::GR0508) return error;
+  for (const std::string& name : spec.depends_on) {
+    if (registry.find(scope, name) != nullptr) continue;
+    const auto close = registry.closest_name(scope, name);
+    return std::move(error).with_hint(close ? fmt::format("did you mean '{}'?", *close)
+                                            : fmt::format("deploy '{}' first", name.substr(0, 64)));
+  }
+  return error;
 }
 
 Task<Result<Deployed>> Agents::deploy(Scope scope, core::AgentSpec spec) {
@@ -50,10 +83,24 @@ Task<Result<Deployed>> Agents::deploy(Scope scope, core::AgentSpec spec) {
   const NewIds ids{.agent = AgentId::make(state.parts.clock, state.parts.random),
                    .revision = RevisionId::make(state.parts.clock, state.parts.random),
                    .now = state.parts.clock.now()};
-  const DeployLimits limits{.max_agents = state.options.max_agents, .revisions_kept = state.options.revisions_kept};
-  auto deployed = co_await state.parts.database.write(
-      scope, [&](store::Session& session) { return agents::deploy(session, spec, ids, limits); });
-  if (!deployed.has_value()) co_return std::unexpected(std::move(deployed).error().wrap("agent '" + spec.name + "'"));
+  const DeployLimits limits{.max_agents = state.options.max_agents,
+                            .revisions_kept = state.options.revisions_kept,
+                            .quotas = state.configured_quotas(scope)};
+  auto deployed = co_await state.parts.database.write(scope, [&](store::Session& session) -> Result<DeployedRecord> {
+    GANTRY_TRY(DeployedRecord record, agents::deploy(session, spec, ids, limits));
+    if (record.outcome == Deployed::Outcome::unchanged) return record;
+    GANTRY_TRY_VOID(state.events.insert(session,
+                                        {.type = "agent.deploy",
+                                         .agent = spec.name,
+                                         .revision = record.agent.revision_number,
+                                         .reason = std::string(to_string(record.outcome))},
+                                        ids.now));
+    return record;
+  });
+  state.events.committed();
+  if (!deployed.has_value())
+    co_return std::unexpected(state.with_close_dependency(scope, spec, std::move(deployed).error())
+                                  .wrap("agent '" + spec.name + "'"));
   if (state.stopping) co_return fail(Code::unavailable, "the server is stopping");
   const Deployed::Outcome outcome = deployed->outcome;
   const std::shared_ptr<Actor> actor = state.actor_of(deployed->agent);
@@ -103,8 +150,10 @@ Task<Result<AgentView>> Agents::apply(Scope scope, std::string name, Verb verb, 
         return std::unexpected(Error(Code::conflict, fmt::format("agent '{}' is stopped", name))
                                    .with_hint(fmt::format("gantry start {}", name)));
     }
+    GANTRY_TRY_VOID(state.events.insert(session, {.type = event_of(verb), .agent = name}, now));
     return set_intent(session, name, intent_of(verb), now);
   });
+  state.events.committed();
   if (!record.has_value() && record.error().code() == Code::not_found)
     co_return std::unexpected(state.no_agent(scope, name));
   if (!record.has_value()) co_return std::unexpected(std::move(record).error());
@@ -116,11 +165,19 @@ Task<Result<AgentView>> Agents::scale(Scope scope, std::string name, uint32_t re
   if (replicas > state.options.max_replicas)
     co_return std::unexpected(too_many_replicas(replicas, state.options.max_replicas));
   const Time now = state.parts.clock.now();
-  auto record = co_await state.parts.database.write(
-      scope, [&](store::Session& session) { return set_replicas(session, name, replicas, now); });
+  auto record = co_await state.parts.database.write(scope, [&](store::Session& session) -> Result<AgentRecord> {
+    GANTRY_TRY(const std::optional<AgentRecord> before, find_agent(session, name));
+    GANTRY_TRY(AgentRecord after, set_replicas(session, name, replicas, state.configured_quotas(scope), now));
+    if (!before.has_value() || before->replicas == replicas) return after;
+    Event event{
+        .type = "agent.scale", .agent = name, .reason = fmt::format("{} to {} replicas", before->replicas, replicas)};
+    GANTRY_TRY_VOID(state.events.insert(session, event, now));
+    return after;
+  });
+  state.events.committed();
   if (!record.has_value() && record.error().code() == Code::not_found)
     co_return std::unexpected(state.no_agent(scope, name));
-  if (!record.has_value()) co_return std::unexpected(std::move(record).error());
+  if (!record.has_value()) co_return std::unexpected(std::move(record).error().wrap("scale '" + name + "'"));
   co_return co_await state.obey(std::move(*record), Order::apply, options);
 }
 

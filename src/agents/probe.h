@@ -6,11 +6,13 @@
 
 namespace gantry::agents {
 
-/// One probe: a TCP connection, or `GET endpoint` with an answer from 200 to 399 within
-/// `health.timeout`. Dials through the sandbox, so it is no request and nobody counts it.
-Task<ProbeResult> probe(std::shared_ptr<sandbox::Sandbox> sandbox, core::Health health, uint16_t port);
+/// One probe: a TCP connection, `GET endpoint` with a good status and, if wanted, a good JSON body, or a program that
+/// exits with 0; within `probe.timeout`. `port` is the agent's. Goes into the sandbox directly, so it is no request and
+/// nobody counts it. Waits on the caller's I/O thread.
+Task<ProbeResult> probe(std::shared_ptr<sandbox::Sandbox> sandbox, core::Probe probe, uint16_t port, Clock& clock);
 
-/// The status of the first line of an HTTP/1 answer; nullopt if it is none (RFC 9112 section 4).
-std::optional<int> parse_status_line(std::string_view line);
+/// What the text of an answer says against `expected` (core::Probe::json): empty if nothing, else in words
+/// `db.state is "down", not "up"`.
+std::string compare_json(std::string_view text, const std::map<std::string, std::string>& expected);
 
 }  // namespace gantry::agents

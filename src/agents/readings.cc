@@ -12,59 +12,90 @@ using telemetry::field;
 /// An upload may wait so long for the deploy that names it.
 constexpr Duration unused_workdir_grace = std::chrono::hours(24);
 
+AgentStatsView sum_of(const Actor& actor, const std::vector<StatsView>& instances) {
+  const auto published = actor.published();
+  AgentStatsView sum{.agent = published->agent.name,
+                     .status = published->agent.status,
+                     .replicas = published->agent.replicas,
+                     .ready = published->agent.ready,
+                     .recent = actor.route()->requests(),
+                     .restarts = published->agent.restarts};
+  for (const StatsView& one : instances) {
+    sum.cpu_percent += one.cpu_percent;
+    sum.memory.count += one.memory.count;
+    sum.memory_limit.count += one.memory_limit.count;
+    sum.pids += one.pids;
+    sum.workspace.count += one.workspace.count;
+    sum.bytes_in += one.bytes_in;
+    sum.bytes_out += one.bytes_out;
+    sum.in_flight += one.in_flight;
+    sum.requests_total += one.requests_total;
+  }
+  return sum;
+}
+
 }  // namespace
 
-Task<Result<std::vector<StatsView>>> Agents::stats(Scope scope, std::string name) {
+Task<Result<StatsReport>> Agents::stats(Scope scope, std::vector<std::string> names) {
   State& state = *state_;
   std::vector<std::shared_ptr<Actor>> actors;
-  if (!name.empty()) {
+  for (const std::string& name : names) {
     actors.push_back(state.registry.find(scope, name));
     if (actors.back() == nullptr) co_return std::unexpected(state.no_agent(scope, name));
-  } else {
+  }
+  if (names.empty())
     state.registry.each(scope, "", [&](const std::shared_ptr<Actor>& actor) {
       actors.push_back(actor);
       return true;
     });
-  }
-  std::vector<StatsView> all;
+  StatsReport report;
   for (const std::shared_ptr<Actor>& actor : actors) {
-    const auto published = actor->published();
+    std::vector<StatsView> instances;
     for (const auto& [id, sandbox] : actor->sandboxes()) {
       auto measured = co_await sandbox->stats();
-      auto instance = std::ranges::find(published->agent.instances, id, &InstanceView::id);
       // It may have ended meanwhile.
-      if (!measured.has_value() || instance == published->agent.instances.end()) continue;
-      const Moment now{state.parts.clock.steady(), state.parts.clock.now()};
-      const Route::Load load = actor->route()->load(id);
-      all.push_back({.agent = published->agent.name,
-                     .instance = id,
-                     .replica = instance->replica,
-                     .cpu_percent = actor->cpu_percent(id, measured->cpu_time, now, sandbox->started_at()),
-                     .cpu_ms = static_cast<uint64_t>(measured->cpu_time / std::chrono::milliseconds(1)),
-                     .memory = measured->memory,
-                     .memory_limit = published->agent.spec->resources.memory,
-                     .pids = measured->pids,
-                     .pids_limit = published->agent.spec->resources.pids,
-                     .in_flight = load.in_flight,
-                     .requests_total = load.requests_total,
-                     .restarts = instance->restarts,
-                     .breaker = load.breaker});
+      if (!measured.has_value()) continue;
+      if (auto view = actor->stats_of(id, *measured, sandbox->started_at())) instances.push_back(std::move(*view));
     }
+    report.agents.push_back(sum_of(*actor, instances));
+    std::ranges::move(instances, std::back_inserter(report.instances));
   }
-  std::ranges::sort(all, {}, [](const StatsView& view) { return std::tuple(view.agent, view.replica, view.instance); });
-  co_return all;
+  std::ranges::sort(report.instances, {},
+                    [](const StatsView& view) { return std::tuple(view.agent, view.replica, view.instance); });
+  std::ranges::sort(report.agents, {}, &AgentStatsView::agent);
+  co_return report;
 }
 
-Task<Result<std::unique_ptr<LogReader>>> Agents::logs(Scope scope, std::string name, LogOptions options) {
-  const std::shared_ptr<Actor> actor = state_->registry.find(scope, name);
-  if (actor == nullptr) co_return std::unexpected(state_->no_agent(scope, name));
-  if (options.instance.has_value()) {
-    const auto published = actor->published();
-    if (std::ranges::find(published->agent.instances, *options.instance, &InstanceView::id) ==
-        published->agent.instances.end())
-      co_return fail(Code::not_found, "agent '{}' has no instance {}", name, *options.instance);
-  }
-  co_return make_log_reader(actor, state_->world, std::move(options), state_->options.log_lines_at_once);
+Result<std::unique_ptr<LogReader>> Agents::logs(const Scope& scope, LogOptions options) {
+  for (const std::string& name : options.agents)
+    if (state_->registry.find(scope, name) == nullptr) return std::unexpected(state_->no_agent(scope, name));
+  const LogReaderLimits limits{.lines_at_once = state_->options.log_lines_at_once,
+                               .max_instances = state_->options.log_instances_at_once};
+  return make_log_reader({state_->world, state_->registry, limits}, scope, std::move(options));
+}
+
+Task<Result<std::vector<EventView>>> Agents::events(Scope scope, EventFilter filter) {
+  return state_->events.read(std::move(scope), std::move(filter));
+}
+
+Task<Result<std::vector<EventView>>> Agents::wait_for_events(Scope scope, EventFilter filter, Duration patience) {
+  return state_->events.wait(std::move(scope), std::move(filter), patience);
+}
+
+Task<Result<std::vector<QuotaView>>> Agents::quotas(Scope scope) {
+  const Limits configured = state_->configured_quotas(scope);
+  co_return co_await state_->parts.database.read(
+      scope, [&](store::Session& session) { return quotas_of(session, configured); });
+}
+
+Task<Result<std::vector<QuotaView>>> Agents::change_quotas(Scope scope, std::vector<QuotaChange> changes) {
+  const Limits configured = state_->configured_quotas(scope);
+  const Time now = state_->parts.clock.now();
+  co_return co_await state_->parts.database.write(scope,
+                                                  [&](store::Session& session) -> Result<std::vector<QuotaView>> {
+                                                    GANTRY_TRY_VOID(agents::change_quotas(session, changes, now));
+                                                    return quotas_of(session, configured);
+                                                  });
 }
 
 void Agents::State::collect_soon() { static_cast<void>(tasks.spawn(parts.threads.executor(0), collect())); }

@@ -1,5 +1,7 @@
 #include "agents/records.h"
 
+#include "agents/dependencies.h"
+
 namespace gantry::agents {
 namespace {
 
@@ -36,6 +38,33 @@ constexpr std::string_view steps[] = {R"sql(
     restarts         INTEGER NOT NULL
   ) STRICT;
   CREATE INDEX agent_instances_by_agent ON agent_instances (agent);
+)sql",
+                                      R"sql(
+  CREATE TABLE agent_events (
+    scope    INTEGER NOT NULL REFERENCES store_scopes (id),
+    seq      INTEGER PRIMARY KEY AUTOINCREMENT,
+    at       INTEGER NOT NULL,
+    type     TEXT NOT NULL,
+    agent    TEXT NOT NULL,
+    instance BLOB,
+    replica  INTEGER,
+    revision INTEGER NOT NULL,
+    reason   TEXT NOT NULL
+  ) STRICT;
+  CREATE INDEX agent_events_by_agent ON agent_events (scope, agent, seq);
+)sql",
+                                      // What one replica asks for; NULL until the first start of a server that counts.
+                                      R"sql(
+  ALTER TABLE agents ADD COLUMN memory INTEGER;
+  ALTER TABLE agents ADD COLUMN cpu INTEGER;
+  ALTER TABLE agents ADD COLUMN storage INTEGER;
+  CREATE TABLE agent_quotas (
+    scope    INTEGER NOT NULL REFERENCES store_scopes (id),
+    resource TEXT NOT NULL,
+    amount   INTEGER,
+    set_at   INTEGER NOT NULL,
+    PRIMARY KEY (scope, resource)
+  ) STRICT;
 )sql"};
 
 constexpr std::string_view select_agents =
@@ -81,6 +110,14 @@ Result<AgentRecord> finish(ReadAgent read, const Scope& scope) {
   return std::move(read.agent);
 }
 
+/// Writes down what a replica of it asks for, which quotas add up.
+Result<> count_agent(store::Session& session, const AgentRecord& agent) {
+  const core::Resources& one = agent.spec->resources;
+  GANTRY_TRY_VOID(session.execute("UPDATE agents SET memory = ?, cpu = ?, storage = ? WHERE scope = :scope AND id = ?",
+                                  {one.memory.count, one.cpu.count, one.workspace.count, agent.id}));
+  return {};
+}
+
 /// Writes what changes in an agent after its creation.
 Result<> update_agent(store::Session& session, AgentRecord& agent, Time now) {
   ++agent.version;
@@ -90,7 +127,7 @@ Result<> update_agent(store::Session& session, AgentRecord& agent, Time now) {
       session.execute("UPDATE agents SET intent = ?, replicas = ?, version = ?, revision = ?, updated_at = ? "
                       "WHERE scope = :scope AND id = ?",
                       {to_string(agent.intent), agent.replicas, agent.version, agent.revision, now, agent.id}));
-  return {};
+  return count_agent(session, agent);
 }
 
 Result<> insert_revision(store::Session& session, const AgentRecord& agent, Time now) {
@@ -107,6 +144,7 @@ Result<DeployedRecord> create(store::Session& session, const core::AgentSpec& sp
   GANTRY_TRY(const auto count, session.find<int64_t>("SELECT count(*) FROM agents WHERE scope = :scope", {},
                                                      [](const store::Row& row) { return row.integer(0); }));
   if (count.value_or(0) >= limits.max_agents) return fail(ErrorId::GR0506, "there are {} agents already", *count);
+  GANTRY_TRY_VOID(check_quotas(session, limits.quotas, {.after = need_of(spec, spec.replicas)}));
   AgentRecord agent{.id = ids.agent,
                     .name = spec.name,
                     .scope = session.scope(),
@@ -120,8 +158,18 @@ Result<DeployedRecord> create(store::Session& session, const core::AgentSpec& sp
       "VALUES (:scope, ?, ?, ?, ?, ?, ?, ?, ?)",
       {agent.id, agent.name, to_string(agent.intent), agent.replicas, agent.version, agent.revision, ids.now,
        ids.now}));
+  GANTRY_TRY_VOID(count_agent(session, agent));
   GANTRY_TRY_VOID(insert_revision(session, agent, ids.now));
   return DeployedRecord{Deployed::Outcome::created, std::move(agent)};
+}
+
+/// Among the agents of the scope as they are stored; one that is being removed does not count.
+Result<> check_stored_dependencies(store::Session& session, const core::AgentSpec& spec) {
+  return check_dependencies(spec, [&](const std::string& name) -> Result<std::optional<std::vector<std::string>>> {
+    GANTRY_TRY(const std::optional<AgentRecord> agent, find_agent(session, name));
+    if (!agent.has_value() || agent->intent == Intent::remove) return std::nullopt;
+    return agent->spec->depends_on;
+  });
 }
 
 /// The agent for a verb: `not_found` without a name that is close, which only the registry knows.
@@ -138,7 +186,7 @@ store::Migrations migrations() { return {"agents", steps}; }
 
 bool same_program(const core::AgentSpec& a, const core::AgentSpec& b) {
   return a.command == b.command && a.workdir == b.workdir && a.env == b.env && a.port == b.port &&
-         a.resources == b.resources;
+         a.resources == b.resources && a.volumes == b.volumes;
 }
 
 Result<std::optional<AgentRecord>> find_agent(store::Session& session, const std::string& name) {
@@ -161,15 +209,18 @@ Result<std::vector<AgentRecord>> list_agents(store::Session& session) {
 
 Result<DeployedRecord> deploy(store::Session& session, const core::AgentSpec& spec, const NewIds& ids,
                               const DeployLimits& limits) {
+  GANTRY_TRY_VOID(check_stored_dependencies(session, spec));
   GANTRY_TRY(std::optional<AgentRecord> found, find_agent(session, spec.name));
   if (!found.has_value()) return create(session, spec, ids, limits);
   AgentRecord& agent = *found;
   if (agent.intent == Intent::remove) return fail(ErrorId::GR0507, "agent '{}' is being removed", spec.name);
+  const QuotaStep step{.before = need_of(*agent.spec, agent.replicas), .after = need_of(spec, spec.replicas)};
   const bool same_replicas = agent.replicas == spec.replicas;
   agent.replicas = spec.replicas;
   // How many replicas there are is no property of a revision.
   const bool same_spec = core::canonical_json(*with_replicas(*agent.spec, spec.replicas)) == core::canonical_json(spec);
   if (same_spec && same_replicas) return DeployedRecord{Deployed::Outcome::unchanged, std::move(agent)};
+  GANTRY_TRY_VOID(check_quotas(session, limits.quotas, step));
   if (!same_spec) {
     ++agent.revision_number;
     if (!same_program(*agent.spec, spec)) agent.program_revision = agent.revision_number;
@@ -191,12 +242,27 @@ Result<AgentRecord> set_intent(store::Session& session, const std::string& name,
   return agent;
 }
 
-Result<AgentRecord> set_replicas(store::Session& session, const std::string& name, uint32_t replicas, Time now) {
+Result<AgentRecord> set_replicas(store::Session& session, const std::string& name, uint32_t replicas,
+                                 const Limits& quotas, Time now) {
   GANTRY_TRY(AgentRecord agent, get_changeable(session, name));
   if (agent.replicas == replicas) return agent;
+  GANTRY_TRY_VOID(check_quotas(
+      session, quotas, {.before = need_of(*agent.spec, agent.replicas), .after = need_of(*agent.spec, replicas)}));
   agent.replicas = replicas;
   GANTRY_TRY_VOID(update_agent(session, agent, now));
   return agent;
+}
+
+Result<> count_agents(store::Session& session, const std::vector<AgentRecord>& agents) {
+  for (const AgentRecord& agent : agents) GANTRY_TRY_VOID(count_agent(session, agent));
+  return {};
+}
+
+Result<bool> has_uncounted_agents(store::Session& session) {
+  GANTRY_TRY(const auto found,
+             session.find<bool>("SELECT 1 FROM agents WHERE scope = :scope AND memory IS NULL LIMIT 1", {},
+                                [](const store::Row&) { return true; }));
+  return found.has_value();
 }
 
 Result<> delete_agent(store::Session& session, AgentId agent) {

@@ -8,6 +8,7 @@
 #include <vector>
 
 #include "agents/agents.h"
+#include "agents/quota_records.h"
 #include "agents/supervisor.h"
 
 namespace gantry::agents {
@@ -47,17 +48,22 @@ struct NewIds {
 struct DeployLimits {
   uint32_t max_agents = 0;
   uint32_t revisions_kept = 0;
+  Limits quotas = {};
 };
 struct DeployedRecord {
   Deployed::Outcome outcome = Deployed::Outcome::created;
   AgentRecord agent;
 };
 
-/// Creates or changes the agent that `spec` names; GR0507 while it is being removed.
+/// Creates or changes the agent that `spec` names; GR0507 while it is being removed, GR0512 above a quota.
 Result<DeployedRecord> deploy(store::Session& session, const core::AgentSpec& spec, const NewIds& ids,
                               const DeployLimits& limits);
 Result<AgentRecord> set_intent(store::Session& session, const std::string& name, Intent intent, Time now);
-Result<AgentRecord> set_replicas(store::Session& session, const std::string& name, uint32_t replicas, Time now);
+Result<AgentRecord> set_replicas(store::Session& session, const std::string& name, uint32_t replicas,
+                                 const Limits& quotas, Time now);
+/// Whether agents of an earlier version are not counted for quotas; `count_agents` writes down what they ask for.
+Result<bool> has_uncounted_agents(store::Session& session);
+Result<> count_agents(store::Session& session, const std::vector<AgentRecord>& agents);
 /// nullopt if there is none in the session's scope.
 Result<std::optional<AgentRecord>> find_agent(store::Session& session, const std::string& name);
 Result<std::vector<AgentRecord>> list_agents(store::Session& session);

@@ -3,6 +3,8 @@
 #include <algorithm>
 #include <utility>
 
+#include "net/net.h"
+
 namespace gantry::agents {
 namespace {
 
@@ -16,6 +18,9 @@ std::shared_ptr<Target> extract(std::vector<std::shared_ptr<Target>>& list, Inst
 }
 
 }  // namespace
+
+Target::Target(Names names, uint16_t port, std::shared_ptr<Dialer> dialer)
+    : names_(names), port_(port), dialer_(std::move(dialer)), traffic_(std::make_shared<net::Traffic>()) {}
 
 std::string_view to_string(Availability availability) {
   switch (availability) {
@@ -65,7 +70,8 @@ std::shared_ptr<const core::AgentSpec> Route::spec() const {
 Availability Route::availability() const {
   std::lock_guard lock(mutex_);
   if (intent_ != Availability::starting) return intent_;
-  return open_.empty() ? Availability::starting : Availability::ready;
+  const bool is_ready = std::ranges::any_of(open_, [](const auto& target) { return !target->is_shut_; });
+  return is_ready ? Availability::ready : Availability::starting;
 }
 
 Target* Route::least_loaded() const {
@@ -73,7 +79,7 @@ Target* Route::least_loaded() const {
   Target* best = nullptr;
   for (size_t i = 0; i < open_.size(); ++i) {
     Target* target = open_[(turn_ + i) % open_.size()].get();
-    if (target->in_flight_ >= spec_->concurrency || is_open(target->breaker_)) continue;
+    if (target->is_shut_ || target->in_flight_ >= spec_->concurrency || is_open(target->breaker_)) continue;
     if (best == nullptr || target->in_flight_ < best->in_flight_) best = target;
   }
   return best;
@@ -89,13 +95,12 @@ std::optional<Lease> Route::try_acquire(OnNone on_none) {
   ++turn_;
   ++best->in_flight_;
   ++best->requests_total_;
-  bool probe = false;
+  LeaseEnd end{.began = clock_.steady()};
   if (!breaker_.is_closed() || !best->breaker_.is_closed()) {
-    const SteadyTime now = clock_.steady();
-    probe = breaker_.began(now);
-    probe = best->breaker_.began(now) || probe;
+    end.probe = breaker_.began(end.began);
+    end.probe = best->breaker_.began(end.began) || end.probe;
   }
-  return Lease(shared_from_this(), best->shared_from_this(), probe);
+  return Lease(shared_from_this(), best->shared_from_this(), end);
 }
 
 std::optional<SteadyTime> Route::reopens_at() const {
@@ -104,7 +109,7 @@ std::optional<SteadyTime> Route::reopens_at() const {
   if (is_open(breaker_)) return breaker_.reopens_at();
   std::optional<SteadyTime> first;
   for (const auto& target : open_) {
-    if (!is_open(target->breaker_)) continue;
+    if (target->is_shut_ || !is_open(target->breaker_)) continue;
     const auto at = target->breaker_.reopens_at();
     if (at && (!first || *at < *first)) first = at;
   }
@@ -142,6 +147,11 @@ void Route::release(Target& target, LeaseEnd end) {
     GANTRY_CHECK(target.in_flight_ > 0);
     --target.in_flight_;
     judge(target, end);
+    if (end.went != Went::unseen) {
+      const SteadyTime now = clock_.steady();
+      window_.add(now, now - end.began);
+      target.window_.add(now, now - end.began);
+    }
     const bool is_draining = std::ranges::any_of(draining_, [&](const auto& one) { return one.get() == &target; });
     drained = is_draining && target.in_flight_ == 0;
     tell = take_waiting_if(!is_draining);
@@ -168,6 +178,21 @@ Route::Load Route::load(InstanceId instance) const {
       if (target->instance() == instance)
         return {target->in_flight_, target->requests_total_, target->breaker_.state(clock_.steady())};
   return {};
+}
+
+Route::Use Route::use(InstanceId instance) const {
+  std::lock_guard lock(mutex_);
+  for (const auto* list : {&open_, &draining_})
+    for (const auto& target : *list)
+      if (target->instance() == instance)
+        return {target->window_.read(clock_.steady()), target->traffic_->sent.load(std::memory_order_relaxed),
+                target->traffic_->received.load(std::memory_order_relaxed)};
+  return {};
+}
+
+RequestWindow::Reading Route::requests() const {
+  std::lock_guard lock(mutex_);
+  return window_.read(clock_.steady());
 }
 
 void Route::set_spec(std::shared_ptr<const core::AgentSpec> spec) {
@@ -209,6 +234,27 @@ void Route::add(std::shared_ptr<Target> target) {
   const std::shared_ptr<Route> self = shared_from_this();
   for (Listener* listener : listeners_) listener->ready(self);
   if (tell) wake();
+}
+
+void Route::shut(InstanceId instance) {
+  std::lock_guard lock(mutex_);
+  for (const auto& target : open_)
+    if (target->instance() == instance) target->is_shut_ = true;
+}
+
+bool Route::reopen(InstanceId instance) {
+  bool tell = false;
+  {
+    std::lock_guard lock(mutex_);
+    auto found = std::ranges::find(open_, instance, [](const auto& target) { return target->instance(); });
+    if (found == open_.end()) return false;
+    (*found)->is_shut_ = false;
+    tell = take_waiting_if(true);
+  }
+  const std::shared_ptr<Route> self = shared_from_this();
+  for (Listener* listener : listeners_) listener->ready(self);
+  if (tell) wake();
+  return true;
 }
 
 uint32_t Route::drain(InstanceId instance) {

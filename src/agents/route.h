@@ -15,10 +15,15 @@
 #include <vector>
 
 #include "agents/breaker.h"
+#include "agents/window.h"
 #include "async/async.h"
 #include "base/base.h"
 #include "core/core.h"
 #include "os/os.h"
+
+namespace gantry::net {
+struct Traffic;
+}
 
 namespace gantry::agents {
 
@@ -41,12 +46,13 @@ class Target : public std::enable_shared_from_this<Target> {
     uint32_t replica = 0;
     uint64_t generation = 0;  ///< grows with each start of the program in this replica
   };
-  Target(Names names, uint16_t port, std::shared_ptr<Dialer> dialer)
-      : names_(names), port_(port), dialer_(std::move(dialer)) {}
+  Target(Names names, uint16_t port, std::shared_ptr<Dialer> dialer);
 
   InstanceId instance() const { return names_.instance; }
   uint32_t replica() const { return names_.replica; }
   uint64_t generation() const { return names_.generation; }
+  /// What went over connections to it; who opens one lets it count there. Never null.
+  const std::shared_ptr<net::Traffic>& traffic() const { return traffic_; }
   /// A new connection to the program's port.
   Task<Result<os::Fd>> dial() { return dialer_->dial(port_); }
   /// False from the moment that its death is known; `Listener::died` is called right after.
@@ -57,11 +63,14 @@ class Target : public std::enable_shared_from_this<Target> {
   const Names names_;
   const uint16_t port_;
   const std::shared_ptr<Dialer> dialer_;
+  const std::shared_ptr<net::Traffic> traffic_;
   std::atomic<bool> alive_ = true;
   Breaker breaker_;              // guarded by Route::mutex_
   bool told_of_death_ = false;   // guarded by Route::mutex_; a death is one failure
+  bool is_shut_ = false;         // guarded by Route::mutex_
   uint32_t in_flight_ = 0;       // guarded by Route::mutex_
   uint64_t requests_total_ = 0;  // guarded by Route::mutex_
+  RequestWindow window_;         // guarded by Route::mutex_
 };
 
 /// How a request went, as the circuit breakers of the instance and the agent see it.
@@ -76,14 +85,15 @@ enum class Went {
 struct LeaseEnd {
   bool probe = false;  ///< the request tried what a breaker had closed off
   Went went = Went::unseen;
+  SteadyTime began{};
 };
 
 /// One request in flight at one instance. Movable; releases its slot when destroyed.
 class Lease {
  public:
   /// For `Route`: the slot is counted already.
-  Lease(std::shared_ptr<Route> route, std::shared_ptr<Target> target, bool probe)
-      : route_(std::move(route)), target_(std::move(target)), end_{.probe = probe} {}
+  Lease(std::shared_ptr<Route> route, std::shared_ptr<Target> target, LeaseEnd end)
+      : route_(std::move(route)), target_(std::move(target)), end_(end) {}
   Lease(Lease&&) noexcept = default;
   Lease& operator=(Lease&& other) noexcept;
   ~Lease() { release(); }
@@ -161,6 +171,15 @@ class Route : public std::enable_shared_from_this<Route> {
   };
   Load load(InstanceId instance) const;
 
+  /// What went through lately. Requests that were cancelled or interrupted are not counted.
+  struct Use {
+    RequestWindow::Reading requests;
+    uint64_t bytes_in = 0, bytes_out = 0;  ///< to the program and from it, since its start
+  };
+  Use use(InstanceId instance) const;
+  /// Of all instances, also those that are gone.
+  RequestWindow::Reading requests() const;
+
   // The rest is for the supervisor of this agent.
 
   void set_spec(std::shared_ptr<const core::AgentSpec> spec);
@@ -170,6 +189,10 @@ class Route : public std::enable_shared_from_this<Route> {
   /// Called without a lock when the last request of a draining instance ends. Set before `add`.
   void on_drained(std::function<void(InstanceId)> callback) { on_drained_ = std::move(callback); }
   void add(std::shared_ptr<Target> target);
+  /// No new requests for this instance until `reopen`; it still counts as one that may take them again.
+  void shut(InstanceId instance);
+  /// False if it was not added before, or drains.
+  bool reopen(InstanceId instance);
   /// No new requests for this instance; those in flight go on. How many there are.
   uint32_t drain(InstanceId instance);
   /// The instance is dead: drained, not alive, and the listeners know.
@@ -200,7 +223,8 @@ class Route : public std::enable_shared_from_this<Route> {
   std::vector<std::shared_ptr<Target>> draining_;  // only finish what they have
   size_t turn_ = 0;                                // where the search starts: equals take turns
   bool somebody_waits_ = false;
-  Breaker breaker_;  // of the agent
+  Breaker breaker_;       // of the agent
+  RequestWindow window_;  // of the agent
 };
 
 }  // namespace gantry::agents

@@ -2,6 +2,7 @@
 #pragma once
 
 #include "agents/actor.h"
+#include "agents/event_log.h"
 #include "agents/records.h"
 #include "agents/registry.h"
 
@@ -17,10 +18,18 @@ class Agents::State {
       : parts(its_parts),
         options(std::move(its_options)),
         workdirs(options.data, parts.blocking, parts.random, options.workdirs),
+        events({.database = parts.database,
+                .threads = parts.threads,
+                .clock = parts.clock,
+                .logger = parts.logger,
+                .tasks = tasks},
+               {.kept = options.events_kept}),
         world{.parts = parts,
               .settings = supervisor_settings(options),
               .places = {options.data},
               .workdirs = workdirs,
+              .dependencies = dependencies,
+              .events = events,
               .loops = loops,
               .tasks = tasks,
               .forget = [this](AgentId agent, const Scope& scope, const std::string& name) {
@@ -31,8 +40,10 @@ class Agents::State {
   Parts parts;
   Options options;
   Workdirs workdirs;
+  Dependencies dependencies;
   TaskGroup loops;
   TaskGroup tasks;
+  EventLog events;
   ActorWorld world;
   Registry registry;
   std::vector<Listener*> listeners;
@@ -48,7 +59,13 @@ class Agents::State {
     return registry.find_or_add(record, [this](const AgentRecord& one) { return make_actor(one, {}); });
   }
 
+  /// What the configuration says of the quotas of a scope.
+  Limits configured_quotas(const Scope& scope) const {
+    return scope == options.quota_scope ? options.quotas : Limits{};
+  }
   Error no_agent(const Scope& scope, std::string_view name) const;
+  /// For GR0508: with the name that is closest to the one that is missing.
+  Error with_close_dependency(const Scope& scope, const core::AgentSpec& spec, Error error) const;
   Result<> load_scope(const Scope& scope, std::vector<AgentRecord>& agents, std::vector<InstanceRecord>& instances);
   sandbox::Recovered recover(const std::vector<InstanceRecord>& instances);
   Task<Result<AgentView>> await_settled(std::shared_ptr<Actor> actor, uint64_t order, VerbOptions wait);

@@ -29,6 +29,8 @@ std::optional<Intent> intent_from_string(std::string_view text) {
   return std::nullopt;
 }
 
+std::string in_a_row(uint32_t probes) { return probes == 1 ? "1 probe" : fmt::format("{} probes in a row", probes); }
+
 InstanceStatus SupervisedInstance::status() const {
   switch (phase) {
     case Phase::idle:
@@ -40,7 +42,7 @@ InstanceStatus SupervisedInstance::status() const {
     case Phase::thawing:
       return InstanceStatus::starting;
     case Phase::ready:
-      return InstanceStatus::ready;
+      return admits ? InstanceStatus::ready : InstanceStatus::unready;
     case Phase::freezing:
     case Phase::paused:
       return InstanceStatus::paused;
@@ -87,6 +89,11 @@ void Supervisor::want(const Wanted& wanted, Moment now) {
   reconcile(now);
 }
 
+void Supervisor::hold(std::string reason, Moment now) {
+  hold_ = std::move(reason);
+  reconcile(now);
+}
+
 void Supervisor::restart(Moment now) {
   for (SupervisedInstance& instance : instances_) instance.restart_wanted = instance.has_program();
   hurry(now);
@@ -95,6 +102,7 @@ void Supervisor::restart(Moment now) {
 void Supervisor::hurry(Moment now) {
   for (SupervisedInstance& instance : instances_) {
     instance.failures = 0;
+    instance.given_up = false;
     if (instance.phase == Phase::backoff) instance.deadline = now.steady;
   }
   reconcile(now);
@@ -108,7 +116,7 @@ void Supervisor::started(InstanceId id, uint64_t generation, int64_t pid, Moment
   instance->started_at = now.wall;
   instance->started_steady = now.steady;
   instance->deadline = now.steady + wanted_.ready_within;
-  instance->next_probe = now.steady;
+  for (ProbeState& probe : instance->probes) probe.next = now.steady;
   reconcile(now);
 }
 
@@ -119,19 +127,49 @@ void Supervisor::start_failed(InstanceId id, uint64_t generation, std::string re
   reconcile(now);
 }
 
-void Supervisor::probed(InstanceId id, uint64_t generation, ProbeResult result, Moment now) {
+void Supervisor::probed(InstanceId id, uint64_t generation, core::ProbeRole role, ProbeResult result, Moment now) {
   SupervisedInstance* instance = find(id, generation);
-  if (instance == nullptr || !instance->probe_runs) return;
-  instance->probe_runs = false;
-  if (instance->phase != Phase::probing && instance->phase != Phase::ready) return;
-  instance->checked_at = now.wall;
+  if (instance == nullptr || !instance->probe(role).runs) return;
+  ProbeState& probe = instance->probe(role);
+  probe.runs = false;
+  if (!is_asked(*instance, role)) return;
+  probe.checked_at = now.wall;
   const bool healthy = result.outcome == ProbeResult::Outcome::healthy;
-  instance->failed_probes = healthy ? 0 : instance->failed_probes + 1;
-  instance->last_probe = std::move(result);
-  const bool starts = instance->phase == Phase::probing && !healthy;
-  instance->next_probe = now.steady + (starts ? startup_probe_delay(*instance, now) : wanted_.probe_interval);
-  if (healthy && instance->phase == Phase::probing) become_ready(*instance, now);
+  probe.failed = healthy ? 0 : probe.failed + 1;
+  probe.succeeded = healthy ? probe.succeeded + 1 : 0;
+  probe.last = std::move(result);
+  // Whoever waits for it to be ready is not kept waiting by an interval that is meant for the years after.
+  const Duration interval = plan(role).interval;
+  const bool hurries =
+      instance->phase == Phase::probing && (interval == Duration{} || role != core::ProbeRole::startup);
+  probe.next = now.steady + (hurries ? startup_probe_delay(*instance, now) : interval);
+  if (role == core::ProbeRole::startup) judge_startup(*instance, now);
+  if (role == core::ProbeRole::readiness) judge_readiness(*instance, now);
+  if (role == core::ProbeRole::liveness && healthy && instance->serves()) instance->reason.clear();
   reconcile(now);
+}
+
+void Supervisor::judge_startup(SupervisedInstance& instance, Moment now) {
+  if (instance.probe(core::ProbeRole::startup).succeeded == 0) return;
+  instance.is_up = true;
+  // The same question again at once would learn nothing.
+  instance.probe(core::ProbeRole::liveness).next = now.steady + wanted_.liveness.interval;
+  if (!wanted_.readiness.is_asked) become_ready(instance, now);
+}
+
+void Supervisor::judge_readiness(SupervisedInstance& instance, Moment now) {
+  const ProbeState& probe = instance.probe(core::ProbeRole::readiness);
+  if (probe.succeeded >= wanted_.readiness.successes) {
+    if (instance.phase == Phase::probing) return become_ready(instance, now);
+    if (instance.admits) return;
+    instance.admits = true;
+    instance.reason.clear();
+    act(Action::Kind::open, instance);
+  } else if (instance.serves() && probe.failed >= wanted_.readiness.retries) {
+    instance.admits = false;
+    instance.reason = fmt::format("not ready: {} ({})", probe.last.detail, in_a_row(probe.failed));
+    act(Action::Kind::shut, instance);
+  }
 }
 
 void Supervisor::drained(InstanceId id, Moment now) {
@@ -158,9 +196,11 @@ void Supervisor::thawed(InstanceId id, uint64_t generation, Result<> result, Mom
   } else {
     instance->phase = instance->was_ready ? Phase::ready : Phase::probing;
     instance->deadline = now.steady + wanted_.ready_within;
-    instance->next_probe = now.steady;
-    instance->failed_probes = 0;
-    if (instance->was_ready) instance->reason.clear();
+    for (ProbeState& probe : instance->probes) {
+      probe.next = now.steady;
+      probe.failed = 0;
+    }
+    if (instance->was_ready && instance->admits) instance->reason.clear();
   }
   reconcile(now);
 }
@@ -170,7 +210,11 @@ void Supervisor::exited(InstanceId id, uint64_t generation, std::string reason, 
   if (instance == nullptr || !instance->has_program()) return;
   act(Action::Kind::close, *instance);
   const StopCause cause = instance->cause;
-  if (cause == StopCause::none || is_failure(cause)) {
+  const bool is_given_up = cause == StopCause::unhealthy && wanted_.on_unhealthy == core::OnUnhealthy::stop;
+  if (is_given_up) {
+    instance->phase = Phase::idle;
+    instance->given_up = true;
+  } else if (cause == StopCause::none || is_failure(cause)) {
     // Our own reason says more than the exit code of a program that we ended.
     back_off(*instance, cause == StopCause::none ? std::move(reason) : instance->reason, now);
   } else {
@@ -194,14 +238,14 @@ void Supervisor::launch(SupervisedInstance& instance) {
   ++instance.generation;
   if (instance.failures > 0) ++instance.restarts;
   instance.phase = Phase::launching;
-  instance.was_ready = false;
-  instance.probe_runs = false;
-  instance.failed_probes = 0;
+  instance.was_ready = instance.is_up = instance.admits = false;
+  instance.probes = {};
   act(Action::Kind::start, instance);
 }
 
 void Supervisor::become_ready(SupervisedInstance& instance, Moment now) {
   instance.phase = Phase::ready;
+  instance.admits = true;
   instance.reason.clear();
   instance.ready_at = now.wall;
   instance.ready_steady = now.steady;
@@ -253,6 +297,29 @@ Duration Supervisor::startup_probe_delay(const SupervisedInstance& instance, Mom
                               settings_.startup_probe_max);
 }
 
+const ProbePlan& Supervisor::plan(core::ProbeRole role) const {
+  switch (role) {
+    case core::ProbeRole::startup:
+      return wanted_.startup;
+    case core::ProbeRole::readiness:
+      return wanted_.readiness;
+    case core::ProbeRole::liveness:
+      break;
+  }
+  return wanted_.liveness;
+}
+
+bool Supervisor::is_asked(const SupervisedInstance& instance, core::ProbeRole role) const {
+  if (instance.phase != Phase::probing && instance.phase != Phase::ready) return false;
+  if (role == core::ProbeRole::startup) return !instance.is_up;
+  return instance.is_up && plan(role).is_asked;
+}
+
+bool Supervisor::has_failed(const SupervisedInstance& instance, core::ProbeRole role) const {
+  const uint32_t retries = plan(role).retries;
+  return is_asked(instance, role) && retries != 0 && instance.probe(role).failed >= retries;
+}
+
 // ---- What comes out --------------------------------------------------------------------------
 
 std::vector<Action> Supervisor::take_actions() { return std::exchange(actions_, {}); }
@@ -263,8 +330,8 @@ std::optional<SteadyTime> Supervisor::next_deadline() const {
   for (const SupervisedInstance& instance : instances_) {
     if (instance.phase == Phase::backoff || instance.phase == Phase::probing || instance.phase == Phase::draining)
       consider(instance.deadline);
-    const bool is_probed = instance.phase == Phase::probing || instance.phase == Phase::ready;
-    if (is_probed && !instance.probe_runs) consider(instance.next_probe);
+    for (core::ProbeRole role : core::probe_roles)
+      if (is_asked(instance, role) && !instance.probe(role).runs) consider(instance.probe(role).next);
   }
   return next;
 }
@@ -273,15 +340,48 @@ uint32_t Supervisor::ready() const {
   uint32_t count = 0;
   for (uint32_t replica = 0; replica < wanted_.replicas; ++replica)
     count += std::ranges::any_of(instances_, [&](const SupervisedInstance& instance) {
-      return instance.replica == replica && instance.phase == Phase::ready;
+      return instance.replica == replica && instance.serves();
     });
   return count;
+}
+
+uint32_t Supervisor::up_to_date() const {
+  uint32_t count = 0;
+  for (uint32_t replica = 0; replica < wanted_.replicas; ++replica)
+    count += std::ranges::any_of(instances_, [&](const SupervisedInstance& instance) {
+      return instance.replica == replica && instance.serves() && !is_outdated(instance);
+    });
+  return count;
+}
+
+const SupervisedInstance* Supervisor::failing_successor() const {
+  for (const SupervisedInstance& instance : instances_) {
+    if (is_outdated(instance) || instance.serves() || instance.failures == 0) continue;
+    const bool has_elder = std::ranges::any_of(instances_, [&](const SupervisedInstance& other) {
+      return other.replica == instance.replica && is_outdated(other) && other.serves();
+    });
+    if (has_elder) return &instance;
+  }
+  return nullptr;
+}
+
+bool Supervisor::is_stuck() const {
+  const SupervisedInstance* instance = failing_successor();
+  return instance != nullptr && instance->failures >= settings_.crash_loop_after;
 }
 
 uint32_t Supervisor::restarts() const {
   uint32_t sum = 0;
   for (const SupervisedInstance& instance : instances_) sum += instance.restarts;
   return sum;
+}
+
+bool Supervisor::is_held_back() const {
+  if (hold_.empty() || wanted_.intent != Intent::run) return false;
+  uint32_t current = 0;
+  for (const SupervisedInstance& instance : instances_)
+    current += !is_outdated(instance) && !is_surplus(instance) && instance.phase != Phase::idle;
+  return current < wanted_.replicas;
 }
 
 bool Supervisor::at_rest() const {
@@ -306,7 +406,7 @@ bool Supervisor::settled() const {
   for (const SupervisedInstance& instance : instances_) {
     if (instance.phase == Phase::draining || instance.phase == Phase::stopping) {
       if (instance.cause != StopCause::outdated && instance.cause != StopCause::surplus) return false;
-    } else if (instance.phase != Phase::ready || is_outdated(instance)) {
+    } else if (!instance.serves() || is_outdated(instance)) {
       return false;
     } else {
       ++current;
@@ -320,23 +420,29 @@ AgentStatus Supervisor::status() const {
     return AgentStatus::stopped;
   if (wanted_.intent == Intent::pause) return AgentStatus::paused;
   const uint32_t ready_now = ready();
-  if (ready_now == wanted_.replicas) return AgentStatus::running;
+  const bool is_ill = std::ranges::any_of(instances_, [&](const SupervisedInstance& instance) {
+    const bool shut = instance.phase == Phase::ready && !instance.admits;
+    return is_failure(instance.cause) || instance.given_up || shut || has_failed(instance, core::ProbeRole::liveness);
+  });
+  if (ready_now == wanted_.replicas)
+    return is_ill || failing_successor() != nullptr ? AgentStatus::degraded : AgentStatus::running;
   uint32_t most_failures = 0;
   for (const SupervisedInstance& instance : instances_)
     if (instance.phase != Phase::ready) most_failures = std::max(most_failures, instance.failures);
-  const bool ends_by_failure =
-      std::ranges::any_of(instances_, [](const SupervisedInstance& instance) { return is_failure(instance.cause); });
   if (ready_now == 0 && most_failures >= settings_.crash_loop_after) return AgentStatus::crash_loop;
-  return most_failures > 0 || ends_by_failure ? AgentStatus::degraded : AgentStatus::starting;
+  return most_failures > 0 || is_ill ? AgentStatus::degraded : AgentStatus::starting;
 }
 
 std::string Supervisor::reason() const {
   if (wanted_.replicas == 0 && wanted_.intent == Intent::run) return "scaled to 0 replicas";
   if (wanted_.intent == Intent::remove) return "being removed";
   if (wanted_.intent == Intent::stop) return "";
+  if (is_held_back()) return hold_;
+  if (const SupervisedInstance* instance = failing_successor())
+    return fmt::format("revision {} does not become ready: {}; an older one still serves", wanted_.revision,
+                       instance->reason);
   for (const SupervisedInstance& instance : instances_)
-    if (instance.phase != Phase::ready && !instance.reason.empty() && instance.cause != StopCause::outdated)
-      return instance.reason;
+    if (!instance.reason.empty() && instance.cause != StopCause::outdated) return instance.reason;
   const auto outdated = static_cast<size_t>(
       std::ranges::count_if(instances_, [&](const SupervisedInstance& instance) { return is_outdated(instance); }));
   if (outdated > 0) return fmt::format("rolling out: {} of {} replicas are left", outdated, wanted_.replicas);

@@ -29,7 +29,7 @@ bool Supervisor::is_surplus(const SupervisedInstance& instance) const {
 
 bool Supervisor::successor_is_ready(const SupervisedInstance& instance) const {
   return std::ranges::any_of(instances_, [&](const SupervisedInstance& other) {
-    return other.replica == instance.replica && !is_outdated(other) && other.phase == Phase::ready;
+    return other.replica == instance.replica && !is_outdated(other) && other.serves();
   });
 }
 
@@ -38,7 +38,7 @@ StopCause Supervisor::end_of(const SupervisedInstance& instance) const {
   if (is_surplus(instance)) return StopCause::surplus;
   if (instance.restart_wanted) return StopCause::restart;
   // An outdated instance that does not serve has nothing to be kept for. A paused one waits for the resume.
-  const bool keeps_serving = instance.phase == Phase::ready || wanted_.intent == Intent::pause;
+  const bool keeps_serving = instance.serves() || wanted_.intent == Intent::pause;
   if (is_outdated(instance) && (!keeps_serving || successor_is_ready(instance))) return StopCause::outdated;
   return StopCause::none;
 }
@@ -58,7 +58,10 @@ bool Supervisor::advance(SupervisedInstance& instance, Moment now) {
   const bool due = instance.deadline <= now.steady;
   switch (instance.phase) {
     case Phase::idle:
-      if (wanted_.intent != Intent::run || is_surplus(instance) || is_outdated(instance)) return false;
+      instance.given_up = instance.given_up && wanted_.intent == Intent::run;
+      if (wanted_.intent != Intent::run || is_surplus(instance) || is_outdated(instance) || instance.given_up)
+        return false;
+      if (!hold_.empty()) return false;
       launch(instance);
       return true;
     case Phase::backoff:
@@ -104,22 +107,43 @@ bool Supervisor::advance_probed(SupervisedInstance& instance, Moment now) {
     freeze_or_thaw(instance);
     return true;
   }
-  if (is_ready && instance.failed_probes >= wanted_.probe_retries) {
-    instance.reason =
-        fmt::format("not healthy: {} ({} probes in a row)", instance.last_probe.detail, instance.failed_probes);
-    drain(instance, StopCause::unhealthy, now);
+  // A spec without a readiness probe may have taken the place of one with it.
+  if (instance.is_up && !instance.serves() && !wanted_.readiness.is_asked) {
+    become_ready(instance, now);
     return true;
   }
-  if (!is_ready && instance.deadline <= now.steady) {
-    instance.reason =
-        fmt::format("not ready: {} for {}", instance.last_probe.detail, format_duration(wanted_.ready_within));
+  if (has_failed(instance, core::ProbeRole::liveness)) {
+    const ProbeState& probe = instance.probe(core::ProbeRole::liveness);
+    instance.reason = fmt::format("not healthy: {} ({})", probe.last.detail, in_a_row(probe.failed));
+    if (wanted_.on_unhealthy != core::OnUnhealthy::none) {
+      is_ready ? drain(instance, StopCause::unhealthy, now) : stop(instance, StopCause::unhealthy);
+      return true;
+    }
+  }
+  const core::ProbeRole awaited = instance.is_up ? core::ProbeRole::readiness : core::ProbeRole::startup;
+  const bool fails_to_start = !instance.is_up && has_failed(instance, core::ProbeRole::startup);
+  if (!is_ready && (fails_to_start || instance.deadline <= now.steady)) {
+    const ProbeState& probe = instance.probe(awaited);
+    const std::string how_long =
+        fails_to_start ? fmt::format(" ({})", in_a_row(probe.failed)) : " for " + format_duration(wanted_.ready_within);
+    instance.reason = fmt::format("not ready: {}{}", probe.last.detail, how_long);
     stop(instance, StopCause::not_ready);
     return true;
   }
-  if (instance.probe_runs || instance.next_probe > now.steady) return false;
-  instance.probe_runs = true;
-  act(Action::Kind::probe, instance);
-  return true;
+  return ask_what_is_due(instance, now);
+}
+
+bool Supervisor::ask_what_is_due(SupervisedInstance& instance, Moment now) {
+  bool asked = false;
+  for (core::ProbeRole role : core::probe_roles) {
+    ProbeState& probe = instance.probe(role);
+    if (!is_asked(instance, role) || probe.runs || probe.next > now.steady) continue;
+    probe.runs = true;
+    act(Action::Kind::probe, instance);
+    actions_.back().role = role;
+    asked = true;
+  }
+  return asked;
 }
 
 bool Supervisor::retire_idle() {
@@ -137,7 +161,7 @@ uint32_t Supervisor::surging() const {
     const bool beside_another = std::ranges::any_of(instances_, [&](const SupervisedInstance& other) {
       return other.replica == instance.replica && is_outdated(other) && is_serving(other);
     });
-    if (!is_outdated(instance) && instance.phase != Phase::ready && beside_another) ++count;
+    if (!is_outdated(instance) && !instance.serves() && beside_another) ++count;
   }
   return count;
 }
@@ -160,7 +184,7 @@ bool Supervisor::needs_instance(uint32_t replica, uint32_t& surging) const {
 }
 
 bool Supervisor::add_missing() {
-  if (wanted_.intent != Intent::run) return false;
+  if (wanted_.intent != Intent::run || !hold_.empty()) return false;
   bool added = false;
   uint32_t count = surging();
   for (uint32_t replica = 0; replica < wanted_.replicas; ++replica) {

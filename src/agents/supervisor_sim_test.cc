@@ -44,7 +44,9 @@ class World {
   /// No faults any more: everything that was asked for is answered until nothing is left to do.
   void settle() {
     wanted_.intent = Intent::run;
+    wanted_.on_unhealthy = core::OnUnhealthy::restart;
     supervisor_.want(wanted_, now());
+    supervisor_.hurry(now());  // those that were given up
     for (int i = 0; i < 5000 && !is_calm(); ++i) {
       collect();
       check();
@@ -82,6 +84,13 @@ class World {
     wanted_.intent = intents[random_.below(5)];
     wanted_.replicas = static_cast<uint32_t>(random_.below(5));
     if (random_.below(3) == 0) ++wanted_.revision;
+    // Probes change without a new revision.
+    constexpr core::OnUnhealthy reactions[] = {core::OnUnhealthy::restart, core::OnUnhealthy::stop,
+                                               core::OnUnhealthy::none};
+    wanted_.readiness.is_asked = random_.below(2) == 0;
+    wanted_.readiness.successes = 1 + static_cast<uint32_t>(random_.below(2));
+    wanted_.startup.retries = static_cast<uint32_t>(random_.below(4));
+    wanted_.on_unhealthy = reactions[random_.below(3)];
     supervisor_.want(wanted_, now());
   }
 
@@ -104,16 +113,23 @@ class World {
         case Kind::open:
           EXPECT_TRUE(programs_.contains(action.instance)) << "opened without a program";
           EXPECT_TRUE(open_.insert(action.instance).second) << "opened twice";
+          shut_.erase(action.instance);
+          break;
+        case Kind::shut:
+          EXPECT_EQ(open_.erase(action.instance), 1u) << "shut what was not open";
+          shut_.insert(action.instance);
           break;
         case Kind::close:
           open_.erase(action.instance);
+          shut_.erase(action.instance);
           break;
         case Kind::forget:
           EXPECT_FALSE(programs_.contains(action.instance)) << "forgot a running program";
           open_.erase(action.instance);
+          shut_.erase(action.instance);
           break;
         case Kind::drain:
-          EXPECT_EQ(open_.erase(action.instance), 1u) << "drained what was not open";
+          EXPECT_EQ(open_.erase(action.instance) + shut_.erase(action.instance), 1u) << "drained what was not open";
           pending_.push_back(action);
           break;
         case Kind::start:
@@ -140,7 +156,7 @@ class World {
       case Kind::probe: {
         const auto found = programs_.find(action.instance);
         const bool answers = found != programs_.end() && !found->second.frozen && !chance(4, faults);
-        return supervisor_.probed(action.instance, action.generation,
+        return supervisor_.probed(action.instance, action.generation, action.role,
                                   {answers ? ProbeResult::Outcome::healthy : ProbeResult::Outcome::unhealthy, "probe"},
                                   now());
       }
@@ -152,6 +168,7 @@ class World {
       case Kind::thaw:
         return answer_freezer(action, faults);
       case Kind::open:
+      case Kind::shut:
       case Kind::close:
       case Kind::forget:
         return;
@@ -172,7 +189,8 @@ class World {
 
   void check() {
     for (const SupervisedInstance& instance : supervisor_.instances()) {
-      if (instance.phase == Phase::ready) EXPECT_TRUE(open_.contains(instance.id)) << "ready but closed";
+      if (instance.serves()) EXPECT_TRUE(open_.contains(instance.id)) << "ready but closed";
+      if (!instance.serves()) EXPECT_FALSE(shut_.contains(instance.id) && open_.contains(instance.id));
     }
     for (InstanceId id : open_) EXPECT_TRUE(programs_.contains(id)) << "open but dead";
     EXPECT_LT(supervisor_.instances().size(), 40u) << "instances pile up";
@@ -183,7 +201,7 @@ class World {
   Supervisor supervisor_;
   Wanted wanted_;
   std::map<InstanceId, Program> programs_;
-  std::set<InstanceId> open_;
+  std::set<InstanceId> open_, shut_;
   std::vector<Action> pending_;
 };
 

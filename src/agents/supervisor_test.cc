@@ -38,7 +38,7 @@ class SupervisorTest : public testing::Test {
   void start_ok(const Action& action) { supervisor_.started(action.instance, action.generation, 4711, now()); }
   void probe(const Action& action, bool healthy, std::string detail = "connection refused on port 8000") {
     const auto outcome = healthy ? ProbeResult::Outcome::healthy : ProbeResult::Outcome::unhealthy;
-    supervisor_.probed(action.instance, action.generation, {outcome, std::move(detail)}, now());
+    supervisor_.probed(action.instance, action.generation, action.role, {outcome, std::move(detail)}, now());
   }
   void exit(const Action& action, std::string reason = "exit 1") {
     supervisor_.exited(action.instance, action.generation, std::move(reason), now());
@@ -68,6 +68,7 @@ class SupervisorTest : public testing::Test {
       case Kind::thaw:
         return supervisor_.thawed(action.instance, action.generation, {}, now());
       case Kind::open:
+      case Kind::shut:
       case Kind::close:
       case Kind::forget:
         return;
@@ -99,6 +100,61 @@ TEST_F(SupervisorTest, StartsAnInstanceAndLetsRequestsInOnceItAnswers) {
   EXPECT_EQ(only(Kind::open).size(), 1u);
   EXPECT_EQ(first().status(), InstanceStatus::ready);
   EXPECT_EQ(supervisor_.status(), AgentStatus::running);
+  EXPECT_TRUE(supervisor_.settled());
+}
+
+TEST_F(SupervisorTest, StartsNothingWhileItIsHeldAndSaysWhy) {
+  supervisor_.hold("waits for 'db'", now());
+  want({.replicas = 2});
+  EXPECT_TRUE(actions().empty());
+  EXPECT_EQ(supervisor_.status(), AgentStatus::starting);
+  EXPECT_EQ(supervisor_.reason(), "waits for 'db'");
+  EXPECT_TRUE(supervisor_.is_held_back());
+  EXPECT_FALSE(supervisor_.settled());
+  supervisor_.hold("", now());
+  run_smoothly();
+  EXPECT_EQ(done(Kind::start), 2u);
+  EXPECT_EQ(supervisor_.reason(), "");
+  EXPECT_TRUE(supervisor_.settled());
+}
+
+TEST_F(SupervisorTest, WhatRunsIsNotTouchedByAHold) {
+  want({});
+  run_smoothly();
+  supervisor_.hold("waits for 'db'", now());
+  run_smoothly();
+  EXPECT_EQ(first().status(), InstanceStatus::ready);
+  EXPECT_EQ(supervisor_.reason(), "");
+  EXPECT_FALSE(supervisor_.is_held_back());
+  EXPECT_TRUE(supervisor_.settled());
+  // One that crashed was running: it comes back without anybody's leave.
+  exit({.kind = Kind::start, .instance = first().id, .generation = first().generation});
+  advance(minutes(1));
+  run_smoothly();
+  EXPECT_EQ(first().status(), InstanceStatus::ready);
+  EXPECT_EQ(done(Kind::start), 2u);
+}
+
+TEST_F(SupervisorTest, AHoldKeepsTheOldRevisionUntilTheNewOneMayStart) {
+  want({});
+  run_smoothly();
+  supervisor_.hold("waits for 'db'", now());
+  want({.revision = 2});
+  run_smoothly();
+  EXPECT_EQ(first().revision, 1u);
+  EXPECT_EQ(first().status(), InstanceStatus::ready);
+  EXPECT_EQ(supervisor_.reason(), "waits for 'db'");
+  supervisor_.hold("", now());
+  run_smoothly();
+  EXPECT_EQ(first().revision, 2u);
+  EXPECT_TRUE(supervisor_.settled());
+}
+
+TEST_F(SupervisorTest, AStoppedAgentWaitsForNobody) {
+  supervisor_.hold("waits for 'db'", now());
+  want({.intent = Intent::stop});
+  EXPECT_FALSE(supervisor_.is_held_back());
+  EXPECT_EQ(supervisor_.reason(), "");
   EXPECT_TRUE(supervisor_.settled());
 }
 
@@ -148,7 +204,7 @@ TEST_F(SupervisorTest, RestartsAProgramThatDiedAfterADelayThatDoubles) {
 }
 
 TEST_F(SupervisorTest, ForgetsCrashesAfterFiveMinutesOfHealth) {
-  want({.probe_interval = std::chrono::hours(1)});
+  want({.liveness = {.interval = std::chrono::hours(1)}});
   run_smoothly();
   for (Duration health : {Duration(minutes(5)), Duration(minutes(5) - milliseconds(1))}) {
     for (int i = 0; i < 4; ++i) {
@@ -199,7 +255,7 @@ TEST_F(SupervisorTest, RestartsAProgramThatDoesNotBecomeReadyInTime) {
 }
 
 TEST_F(SupervisorTest, RestartsAReadyInstanceAfterSoManyFailedProbes) {
-  want({.probe_interval = seconds(10), .probe_retries = 3});
+  want({.liveness = {.interval = seconds(10), .retries = 3}});
   run_smoothly();
   for (int i = 1; i <= 3; ++i) {
     EXPECT_EQ(first().status(), InstanceStatus::ready);
@@ -216,7 +272,7 @@ TEST_F(SupervisorTest, RestartsAReadyInstanceAfterSoManyFailedProbes) {
 }
 
 TEST_F(SupervisorTest, ForgivesFailedProbesThatAreFollowedByAGoodOne) {
-  want({.probe_interval = seconds(10), .probe_retries = 2});
+  want({.liveness = {.interval = seconds(10), .retries = 2}});
   run_smoothly();
   for (int i = 0; i < 10; ++i) {
     advance(seconds(10));
@@ -402,8 +458,8 @@ TEST_F(SupervisorTest, KeepsTheOldRevisionServingWhenTheNewOneDoesNotStart) {
     start_ok(starts[0]);
     exit(starts[0], "exit 1");
     EXPECT_EQ(supervisor_.ready(), 2u);
-    EXPECT_EQ(supervisor_.status(), AgentStatus::running);
-    EXPECT_EQ(supervisor_.reason(), "exit 1");
+    EXPECT_EQ(supervisor_.status(), AgentStatus::degraded);
+    EXPECT_EQ(supervisor_.reason(), "revision 2 does not become ready: exit 1; an older one still serves");
     actions();
     advance(minutes(1));
   }
@@ -543,6 +599,168 @@ TEST_F(SupervisorTest, IgnoresAnswersOfAnEarlierLife) {
   probe(old_probe[0], true);
   start_ok(starts[0]);
   EXPECT_EQ(first().phase, Phase::launching);
+}
+
+TEST_F(SupervisorTest, SaysThatARevisionDoesNotTakeOver) {
+  want({.replicas = 2});
+  run_smoothly();
+  EXPECT_EQ(supervisor_.up_to_date(), 2u);
+  wanted_.revision = 2;
+  want(wanted_);
+  EXPECT_EQ(supervisor_.ready(), 2u);
+  EXPECT_EQ(supervisor_.up_to_date(), 0u);
+  EXPECT_EQ(supervisor_.status(), AgentStatus::running);
+  for (int i = 1; i <= 3; ++i) {
+    auto starts = only(Kind::start);
+    ASSERT_EQ(starts.size(), 1u);
+    EXPECT_FALSE(supervisor_.is_stuck());
+    start_ok(starts[0]);
+    exit(starts[0], "exit 2");
+    EXPECT_EQ(supervisor_.status(), AgentStatus::degraded);
+    EXPECT_EQ(supervisor_.reason(), "revision 2 does not become ready: exit 2; an older one still serves");
+    actions();
+    if (i < 3) advance(minutes(1));
+  }
+  EXPECT_TRUE(supervisor_.is_stuck());
+  EXPECT_EQ(supervisor_.ready(), 2u);
+  wanted_.revision = 3;
+  want(wanted_);
+  run_smoothly();
+  EXPECT_EQ(supervisor_.up_to_date(), 2u);
+  EXPECT_EQ(supervisor_.status(), AgentStatus::running);
+}
+
+// ---- Startup, readiness, liveness ------------------------------------------------------------
+
+using core::ProbeRole;
+
+TEST_F(SupervisorTest, AsksForReadinessOnlyOnceTheProgramIsUp) {
+  want({.startup = {.interval = seconds(2), .retries = 0}, .readiness = {.successes = 2}});
+  start_ok(only(Kind::start).at(0));
+  auto probes = only(Kind::probe);
+  ASSERT_EQ(probes.size(), 1u);
+  EXPECT_EQ(probes[0].role, ProbeRole::startup);
+  probe(probes[0], false);
+  EXPECT_EQ(*supervisor_.next_deadline() - clock_.steady(), Duration(seconds(2))) << "its own interval";
+  advance(seconds(2));
+  probe(only(Kind::probe).at(0), true);
+  probes = only(Kind::probe);
+  ASSERT_EQ(probes.size(), 1u);
+  EXPECT_EQ(probes[0].role, ProbeRole::readiness);
+  probe(probes[0], true);
+  EXPECT_EQ(first().status(), InstanceStatus::starting) << "two in a row";
+  advance(seconds(1));
+  auto all = actions();
+  ASSERT_EQ(all.size(), 1u);
+  probe(all[0], true);
+  EXPECT_EQ(first().status(), InstanceStatus::ready);
+  EXPECT_EQ(only(Kind::open).size(), 1u);
+}
+
+TEST_F(SupervisorTest, ShutsAnInstanceThatIsNotReadyAndOpensItAgain) {
+  want({.readiness = {.interval = seconds(1), .retries = 2, .successes = 2},
+        .liveness = {.interval = std::chrono::hours(1)}});
+  run_smoothly();
+  advance(seconds(1));
+  run_smoothly();
+  ASSERT_EQ(first().status(), InstanceStatus::ready);
+  for (int i = 0; i < 2; ++i) {
+    advance(seconds(1));
+    probe(only(Kind::probe).at(0), false, "503 from /ready");
+  }
+  EXPECT_EQ(only(Kind::shut).size(), 1u);
+  EXPECT_EQ(first().status(), InstanceStatus::unready);
+  EXPECT_EQ(supervisor_.status(), AgentStatus::degraded);
+  EXPECT_EQ(supervisor_.reason(), "not ready: 503 from /ready (2 probes in a row)");
+  EXPECT_EQ(supervisor_.ready(), 0u);
+  EXPECT_FALSE(supervisor_.settled());
+  for (int i = 0; i < 10; ++i) {
+    advance(seconds(1));
+    auto all = actions();
+    ASSERT_EQ(all.size(), 1u) << "it is neither stopped nor shut once more";
+    probe(all[0], false, "503 from /ready");
+  }
+  for (int i = 0; i < 2; ++i) {
+    advance(seconds(1));
+    probe(only(Kind::probe).at(0), true);
+  }
+  EXPECT_EQ(only(Kind::open).size(), 1u);
+  EXPECT_EQ(supervisor_.status(), AgentStatus::running);
+  EXPECT_EQ(supervisor_.reason(), "");
+}
+
+TEST_F(SupervisorTest, EndsAnInstanceThatIsShutAndNotAlive) {
+  want({.readiness = {.interval = seconds(1), .retries = 1}, .liveness = {.interval = seconds(5), .retries = 1}});
+  run_smoothly();
+  advance(seconds(1));
+  probe(only(Kind::probe).at(0), false);
+  advance(seconds(4));
+  for (const Action& action : only(Kind::probe)) probe(action, false);
+  EXPECT_EQ(only(Kind::drain).size(), 1u);
+  EXPECT_EQ(first().cause, StopCause::unhealthy);
+}
+
+TEST_F(SupervisorTest, ReplacesAnOutdatedInstanceThatIsShutWithoutWaitingForIt) {
+  want({.readiness = {.interval = seconds(1), .retries = 1}});
+  run_smoothly();
+  advance(seconds(1));
+  probe(only(Kind::probe).at(0), false);
+  wanted_.revision = 2;
+  want(wanted_);
+  EXPECT_EQ(only(Kind::drain).size(), 1u) << "it has nothing to be kept for";
+}
+
+TEST_F(SupervisorTest, OpensAnInstanceWhoseReadinessNobodyAsksForAnyMore) {
+  want({.readiness = {.interval = seconds(1), .retries = 1}});
+  run_smoothly();
+  advance(seconds(1));
+  probe(only(Kind::probe).at(0), false);
+  actions();
+  wanted_.readiness.is_asked = false;
+  want(wanted_);
+  EXPECT_EQ(only(Kind::open).size(), 1u);
+  EXPECT_EQ(supervisor_.status(), AgentStatus::running);
+}
+
+TEST_F(SupervisorTest, GivesUpAProgramAfterSoManyFailedStartupProbes) {
+  want({.startup = {.interval = seconds(1), .retries = 3}, .ready_within = std::chrono::hours(1)});
+  start_ok(only(Kind::start).at(0));
+  for (int i = 0; i < 3; ++i) {
+    probe(only(Kind::probe).at(0), false, "exit 1: no model");
+    if (i < 2) advance(seconds(1));
+  }
+  EXPECT_EQ(only(Kind::stop).size(), 1u);
+  EXPECT_EQ(first().reason, "not ready: exit 1: no model (3 probes in a row)");
+}
+
+TEST_F(SupervisorTest, LeavesAnUnhealthyInstanceStoppedUntilItIsStarted) {
+  want({.liveness = {.interval = seconds(1), .retries = 1}, .on_unhealthy = core::OnUnhealthy::stop});
+  run_smoothly();
+  advance(seconds(1));
+  probe(only(Kind::probe).at(0), false, "500 from /live");
+  run_smoothly();
+  EXPECT_EQ(first().status(), InstanceStatus::exited);
+  EXPECT_EQ(supervisor_.status(), AgentStatus::degraded);
+  EXPECT_EQ(supervisor_.reason(), "not healthy: 500 from /live (1 probe)");
+  advance(std::chrono::hours(24));
+  EXPECT_TRUE(actions().empty()) << "nobody started it";
+  supervisor_.hurry(now());
+  run_smoothly();
+  EXPECT_EQ(supervisor_.status(), AgentStatus::running);
+}
+
+TEST_F(SupervisorTest, OnlyShowsAnUnhealthyInstanceThatIsToBeLeftAlone) {
+  want({.liveness = {.interval = seconds(1), .retries = 1}, .on_unhealthy = core::OnUnhealthy::none});
+  run_smoothly();
+  advance(seconds(1));
+  probe(only(Kind::probe).at(0), false, "500 from /live");
+  EXPECT_EQ(first().status(), InstanceStatus::ready);
+  EXPECT_EQ(supervisor_.status(), AgentStatus::degraded);
+  EXPECT_EQ(supervisor_.reason(), "not healthy: 500 from /live (1 probe)");
+  advance(seconds(1));
+  probe(only(Kind::probe).at(0), true);
+  EXPECT_EQ(supervisor_.status(), AgentStatus::running);
+  EXPECT_EQ(supervisor_.reason(), "");
 }
 
 }  // namespace

@@ -30,6 +30,7 @@ json::Object isolation_json(const IsolationView& isolation) {
 json::Object instance_json(const InstanceView& instance, Detail detail) {
   json::Object object{{"id", instance.id.to_string()},
                       {"replica", instance.replica},
+                      {"revision", instance.revision},
                       {"status", to_string(instance.status)},
                       {"reason", text_or_null(instance.reason)},
                       {"pid", instance.pid > 0 ? json::Value(instance.pid) : json::Value(nullptr)},
@@ -46,6 +47,19 @@ json::Object instance_json(const InstanceView& instance, Detail detail) {
         json::Object{{"name", limit.name}, {"limit", limit.limit}, {"grade", limit.grade}, {"how", limit.how}});
   object["limits"] = std::move(limits);
   return object;
+}
+
+json::Value recent_json(const RequestWindow::Reading& reading) {
+  const auto ms = [&](Duration value) {
+    if (reading.count == 0) return json::Value(nullptr);
+    return json::Value(static_cast<double>(value / std::chrono::microseconds(1)) / 1000.0);
+  };
+  return json::Object{{"window_ms", RequestWindow::span / std::chrono::milliseconds(1)},
+                      {"requests", reading.count},
+                      {"per_second", reading.per_second},
+                      {"p50_ms", ms(reading.p50)},
+                      {"p95_ms", ms(reading.p95)},
+                      {"p99_ms", ms(reading.p99)}};
 }
 
 }  // namespace
@@ -113,8 +127,12 @@ json::Value to_json(const AgentView& agent, RequestCounts requests, Detail detai
                       {"kind", "command"},
                       {"status", to_string(agent.status)},
                       {"reason", text_or_null(agent.reason)},
+                      {"depends_on", strings(agent.spec->depends_on)},
+                      {"waits_for", strings(agent.waits_for)},
                       {"replicas", agent.replicas},
                       {"ready", agent.ready},
+                      {"up_to_date", agent.up_to_date},
+                      {"stuck", agent.stuck},
                       {"revision", agent.revision.to_string()},
                       {"revision_number", agent.revision_number},
                       {"port", agent.spec->port},
@@ -131,6 +149,18 @@ json::Value to_json(const AgentView& agent, RequestCounts requests, Detail detai
   return object;
 }
 
+json::Array probes_json(const std::vector<ProbeView>& probes) {
+  json::Array array;
+  for (const ProbeView& probe : probes)
+    array.push_back(json::Object{{"probe", probe.probe},
+                                 {"healthy", probe.healthy},
+                                 {"kind", probe.kind},
+                                 {"detail", text_or_null(probe.detail)},
+                                 {"checked_at", time_or_null(probe.checked_at)},
+                                 {"consecutive_failures", probe.consecutive_failures}});
+  return array;
+}
+
 json::Value to_json(const AgentHealth& health) {
   json::Array instances;
   for (const HealthView& instance : health.instances)
@@ -140,7 +170,8 @@ json::Value to_json(const AgentHealth& health) {
                                      {"kind", instance.kind},
                                      {"detail", text_or_null(instance.detail)},
                                      {"checked_at", time_or_null(instance.checked_at)},
-                                     {"consecutive_failures", instance.consecutive_failures}});
+                                     {"consecutive_failures", instance.consecutive_failures},
+                                     {"probes", probes_json(instance.probes)}});
   return json::Object{
       {"agent", health.agent}, {"status", to_string(health.status)}, {"instances", std::move(instances)}};
 }
@@ -155,18 +186,39 @@ json::Value to_json(const StatsView& stats) {
                       {"memory_limit_bytes", stats.memory_limit.count},
                       {"pids", stats.pids},
                       {"pids_limit", stats.pids_limit},
+                      {"workspace_bytes", stats.workspace.count},
+                      {"workspace_limit_bytes", stats.workspace_limit.count},
+                      {"bytes_in", stats.bytes_in},
+                      {"bytes_out", stats.bytes_out},
                       {"in_flight", stats.in_flight},
                       {"requests_total", stats.requests_total},
+                      {"recent", recent_json(stats.recent)},
                       {"restarts", stats.restarts},
                       {"breaker", to_string(stats.breaker)}};
 }
 
+json::Value to_json(const AgentStatsView& stats) {
+  return json::Object{{"agent", stats.agent},
+                      {"status", to_string(stats.status)},
+                      {"replicas", stats.replicas},
+                      {"ready", stats.ready},
+                      {"cpu_percent", stats.cpu_percent},
+                      {"memory_bytes", stats.memory.count},
+                      {"memory_limit_bytes", stats.memory_limit.count},
+                      {"pids", stats.pids},
+                      {"workspace_bytes", stats.workspace.count},
+                      {"bytes_in", stats.bytes_in},
+                      {"bytes_out", stats.bytes_out},
+                      {"in_flight", stats.in_flight},
+                      {"requests_total", stats.requests_total},
+                      {"recent", recent_json(stats.recent)},
+                      {"restarts", stats.restarts}};
+}
+
 json::Value to_json(const LogLine& line) {
-  return json::Object{{"time", format_time(line.time)},
-                      {"instance", line.instance.to_string()},
-                      {"replica", line.replica},
-                      {"stream", line.stream},
-                      {"line", line.line}};
+  return json::Object{
+      {"time", format_time(line.time)}, {"agent", line.agent},   {"instance", line.instance.to_string()},
+      {"replica", line.replica},        {"stream", line.stream}, {"line", line.line}};
 }
 
 }  // namespace gantry::agents

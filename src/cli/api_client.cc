@@ -120,6 +120,13 @@ Result<net::IncomingResponse> ApiClient::exchange(net::OutgoingRequest request, 
   return answer;
 }
 
+Result<ExecEnd> ApiClient::exec(net::OutgoingRequest request, ExecCall call) {
+  auto end = call_exec(http_, std::move(request), std::move(call));
+  if (!end && end.error().id() == ErrorId::GR0608)
+    return std::unexpected(unreachable(fmt::format("server at {}: {}", address_.url, end.error().reason())));
+  return end;
+}
+
 Result<json::Value> ApiClient::call(net::OutgoingRequest request) {
   GANTRY_TRY(auto answer, exchange(std::move(request)));
   if (answer.status >= 400) return std::unexpected(error_of(answer));

@@ -10,6 +10,7 @@
 #include <string_view>
 
 #include "base/base.h"
+#include "cli/exec_call.h"
 #include "config/config.h"
 #include "json/json.h"
 #include "net/net.h"
@@ -49,6 +50,9 @@ class ApiClient {
   Result<net::OutgoingRequest> prepare_for_agent(std::string_view method, std::string_view target) const;
   /// Sends it, whatever the answer's status is. Only transport failures are errors.
   Result<net::IncomingResponse> exchange(net::OutgoingRequest request, net::HttpClient::Streams streams = {});
+
+  /// Runs a program beside an agent's; see exec_call.h.
+  Result<ExecEnd> exec(net::OutgoingRequest request, ExecCall call);
 
   /// Rows that `list` collects at most.
   static constexpr uint64_t max_rows = 100'000;

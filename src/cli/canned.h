@@ -7,24 +7,24 @@ namespace gantry::cli::canned {
 
 inline const std::string agent = R"({
   "id":"agt_01JD4Y9Q2V6X8Z0A1B2C3D4E5F","name":"bot","scope":"default/default/dev","labels":{"team":"cx"},
-  "kind":"command","status":"degraded","reason":"exit 137, out of memory at 512Mi","replicas":2,"ready":1,
+  "kind":"command","status":"degraded","reason":"exit 137, out of memory at 512Mi","replicas":2,"ready":1,"up_to_date":1,"stuck":false,
   "revision":"rev_01JD4Y9Q2V6X8Z0A1B2C3D4E5G","revision_number":3,"port":8000,"public":false,
   "created_at":"2026-11-20T17:12:00.000Z","updated_at":"2026-11-20T18:12:00.000Z","restarts":4,"pending":7,
   "processing":1,"spec":{"command":["python3","app.py"],"env":{"LOG_LEVEL":"info"},"port":8000},
   "instances":[
-    {"id":"ins_01JD4Y9Q2V6X8Z0A1B2C3D4E5F","replica":0,"status":"ready","reason":null,"pid":4711,
+    {"id":"ins_01JD4Y9Q2V6X8Z0A1B2C3D4E5F","replica":0,"revision":3,"status":"ready","reason":null,"pid":4711,
      "started_at":"2026-11-20T18:12:00.000Z","ready_at":"2026-11-20T18:12:00.200Z","restarts":0,"in_flight":1,
      "isolation":{"driver":"bubblewrap","rootless":true,"user":"uid 200001",
        "namespaces":["user","pid","mount","ipc","uts","cgroup","net"],"seccomp":"enforced"},
      "limits":[{"name":"memory","limit":"512Mi","grade":"enforced","how":"cgroup v1 memory controller"},
        {"name":"cpu","limit":"500m","grade":"none","how":"no cpu controller"}]},
-    {"id":"ins_01JD4Y9Q2V6X8Z0A1B2C3D4E5H","replica":1,"status":"backoff","reason":"exit 137, out of memory at 512Mi",
+    {"id":"ins_01JD4Y9Q2V6X8Z0A1B2C3D4E5H","replica":1,"revision":3,"status":"backoff","reason":"exit 137, out of memory at 512Mi",
      "pid":null,"started_at":null,"ready_at":null,"restarts":4,"in_flight":0,
      "isolation":{"driver":"","rootless":false,"user":"","namespaces":[],"seccomp":""},"limits":[]}]})";
 
 inline const std::string ready_agent = R"({
   "id":"agt_01JD4Y9Q2V6X8Z0A1B2C3D4E5J","name":"notes","scope":"default/default/dev","labels":{},"kind":"command",
-  "status":"running","reason":null,"replicas":1,"ready":1,"revision":"rev_01JD4Y9Q2V6X8Z0A1B2C3D4E5K",
+  "status":"running","reason":null,"replicas":1,"ready":1,"up_to_date":1,"stuck":false,"revision":"rev_01JD4Y9Q2V6X8Z0A1B2C3D4E5K",
   "revision_number":1,"port":8000,"public":true,"created_at":"2026-11-20T18:14:00.000Z",
   "updated_at":"2026-11-20T18:14:00.000Z","restarts":0,"pending":0,"processing":0,"instances":[]})";
 
@@ -38,23 +38,61 @@ inline const std::string status = R"({
   "journal":{"durable_seq":4711,"projected_seq":4700,"writable":true},"rss_bytes":41943040})";
 
 inline const std::string health = R"({"agent":"bot","status":"degraded","instances":[
-  {"id":"ins_01JD4Y9Q2V6X8Z0A1B2C3D4E5F","replica":0,"healthy":true,"kind":"http","detail":"200 in 3ms",
-   "checked_at":"2026-11-20T18:14:30.004Z","consecutive_failures":0},
+  {"id":"ins_01JD4Y9Q2V6X8Z0A1B2C3D4E5F","replica":0,"healthy":true,"kind":"http","detail":"200 from /ready",
+   "checked_at":"2026-11-20T18:14:30.004Z","consecutive_failures":0,"probes":[
+     {"probe":"startup","healthy":true,"kind":"exec","detail":"exit 0","checked_at":"2026-11-20T18:12:00.004Z",
+      "consecutive_failures":0},
+     {"probe":"readiness","healthy":true,"kind":"http","detail":"200 from /ready",
+      "checked_at":"2026-11-20T18:14:30.004Z","consecutive_failures":0}]},
   {"id":"ins_01JD4Y9Q2V6X8Z0A1B2C3D4E5H","replica":1,"healthy":false,"kind":"http",
-   "detail":"connection refused on port 8000","checked_at":"2026-11-20T18:14:31.000Z","consecutive_failures":3}]})";
+   "detail":"connection refused on port 8000","checked_at":"2026-11-20T18:14:31.000Z","consecutive_failures":3,"probes":[
+     {"probe":"liveness","healthy":false,"kind":"http","detail":"connection refused on port 8000",
+      "checked_at":"2026-11-20T18:14:31.000Z","consecutive_failures":3}]}]})";
 
 inline const std::string stats = R"({"data":[
   {"agent":"bot","instance":"ins_01JD4Y9Q2V6X8Z0A1B2C3D4E5F","replica":0,"cpu_percent":12.54,"cpu_ms":4200,
-   "memory_bytes":522190848,"memory_limit_bytes":536870912,"pids":4,"pids_limit":128,"in_flight":2,
-   "requests_total":120,"restarts":1,"breaker":"half_open"},
+   "memory_bytes":522190848,"memory_limit_bytes":536870912,"pids":4,"pids_limit":128,"workspace_bytes":1048576,
+   "workspace_limit_bytes":1073741824,"bytes_in":2048,"bytes_out":5242880,"in_flight":2,"requests_total":120,
+   "recent":{"window_ms":60000,"requests":90,"per_second":1.5,"p50_ms":0.412,"p95_ms":48.2,"p99_ms":1532.0},
+   "restarts":1,"breaker":"half_open"},
   {"agent":"notes","instance":"ins_01JD4Y9Q2V6X8Z0A1B2C3D4E5M","replica":0,"cpu_percent":0,"cpu_ms":310,
-   "memory_bytes":41943040,"memory_limit_bytes":0,"pids":11,"pids_limit":0,"in_flight":0,"requests_total":3,
-   "restarts":0,"breaker":"closed"}],"next":null})";
+   "memory_bytes":41943040,"memory_limit_bytes":0,"pids":11,"pids_limit":0,"workspace_bytes":0,
+   "workspace_limit_bytes":0,"bytes_in":0,"bytes_out":0,"in_flight":0,"requests_total":3,
+   "recent":{"window_ms":60000,"requests":0,"per_second":0.0,"p50_ms":null,"p95_ms":null,"p99_ms":null},
+   "restarts":0,"breaker":"closed"}],
+ "agents":[
+  {"agent":"bot","status":"degraded","replicas":2,"ready":1,"cpu_percent":12.54,"memory_bytes":522190848,
+   "memory_limit_bytes":536870912,"pids":4,"workspace_bytes":1048576,"bytes_in":2048,"bytes_out":5242880,
+   "in_flight":2,"requests_total":120,
+   "recent":{"window_ms":60000,"requests":90,"per_second":1.5,"p50_ms":0.412,"p95_ms":48.2,"p99_ms":1532.0},
+   "restarts":4},
+  {"agent":"hungry","status":"running","replicas":1,"ready":1,"cpu_percent":3,"memory_bytes":943718400,
+   "memory_limit_bytes":0,"pids":3,"workspace_bytes":0,"bytes_in":10,"bytes_out":10,"in_flight":0,
+   "requests_total":900,
+   "recent":{"window_ms":60000,"requests":600,"per_second":10.0,"p50_ms":2.0,"p95_ms":3.0,"p99_ms":4.0},
+   "restarts":0}],
+ "next":null})";
+
+inline const std::string events = R"({"data":[
+  {"seq":12,"at":"2026-11-20T18:14:03.000Z","type":"instance.restart","agent":"bot",
+   "instance":"ins_01JD4Y9Q2V6X8Z0A1B2C3D4E5F","replica":0,"revision":3,"reason":"after exit 1"},
+  {"seq":11,"at":"2026-11-20T18:14:02.000Z","type":"instance.exit","agent":"bot",
+   "instance":"ins_01JD4Y9Q2V6X8Z0A1B2C3D4E5F","replica":0,"revision":null,"reason":"exit 1"},
+  {"seq":10,"at":"2026-11-20T18:14:01.000Z","type":"agent.deploy","agent":"bot","instance":null,"replica":null,
+   "revision":3,"reason":"updated"}],"next":null})";
+
+inline const std::string quotas = R"({"data":[
+  {"resource":"agents","used":2,"limit":null,"left":null,"origin":"none","set_at":null},
+  {"resource":"instances","used":3,"limit":20,"left":17,"origin":"config","set_at":null},
+  {"resource":"memory","used":8589934592,"limit":8589934592,"left":0,"origin":"call","set_at":"2026-11-20T18:12:00.123Z"},
+  {"resource":"cpu","used":"1500m","limit":"4","left":"2500m","origin":"call","set_at":"2026-11-20T18:12:00.123Z"},
+  {"resource":"storage","used":3221225472,"limit":null,"left":null,"origin":"call","set_at":"2026-11-20T18:12:00.123Z"}],
+  "next":null})";
 
 inline const std::string logs =
-    R"({"time":"2026-11-20T18:14:01.500Z","instance":"ins_01JD4Y9Q2V6X8Z0A1B2C3D4E5F","replica":0,"stream":"stdout","line":"counting on port 8000"})"
+    R"({"time":"2026-11-20T18:14:01.500Z","agent":"bot","instance":"ins_01JD4Y9Q2V6X8Z0A1B2C3D4E5F","replica":0,"stream":"stdout","line":"counting on port 8000"})"
     "\n"
-    R"({"time":"2026-11-20T18:14:02.000Z","instance":"ins_01JD4Y9Q2V6X8Z0A1B2C3D4E5H","replica":1,"stream":"stderr","line":"\u001b[2Joops"})"
+    R"({"time":"2026-11-20T18:14:02.000Z","agent":"notes","instance":"ins_01JD4Y9Q2V6X8Z0A1B2C3D4E5H","replica":1,"stream":"stderr","line":"\u001b[2Joops"})"
     "\n";
 
 inline const std::string request_row = R"({

@@ -66,6 +66,8 @@ struct UpOptions {
   StartedBy started_by = StartedBy::person;
 };
 
+class Keys;  // keys.h
+
 /// What a stream is connected to.
 enum class Device {
   terminal,
@@ -98,6 +100,8 @@ struct Environment {
   std::function<std::optional<std::string>(std::string_view)> variable;
   /// Waits that long: between two looks of `--watch` and of a wait for readiness.
   std::function<Interrupted(Duration)> pause;
+  /// Takes the keyboard for a command that stays on the screen; empty if there is none.
+  std::function<Result<std::unique_ptr<Keys>>()> open_keys;
   Signals signals = Signals::ours;
   std::filesystem::path working_directory;
   /// Runs the server in this process until it is told to stop; returns the exit code, or why it could not start.

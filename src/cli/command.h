@@ -114,10 +114,18 @@ Flag yes_flag();
 Flag watch_flag();
 Flag interval_flag();
 Flag timeout_flag(std::string_view about, std::string_view fallback);
+/// `--since` and `--until`: a duration back from now, or a time.
+Flag since_flag(std::string_view about);
+Flag until_flag(std::string_view about);
 /// `--status` with the states that the command knows.
 Flag status_flag(std::vector<std::string_view> states, std::string_view fallback);
 /// The conditions that every command for many requests has, and then `more`.
 std::vector<Flag> with_request_filters(std::vector<Flag> more);
+
+/// Rows that the group "Agents" has in a file of their own.
+Command events();
+Command quota();
+Command quota_set();
 
 /// The rows of one group file.
 std::vector<Command> server_commands();

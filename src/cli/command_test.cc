@@ -27,9 +27,11 @@ class Commands : public testing::Test {
     api.on("GET /v1/agents", {200, canned::agents});
     api.on("GET /v1/agents/bot", {200, canned::agent});
     api.on("GET /v1/agents/bot/health", {200, canned::health});
-    api.on("GET /v1/agents/bot/stats", {200, canned::stats});
     api.on("GET /v1/stats", {200, canned::stats});
-    api.on("GET /v1/agents/bot/logs", {200, canned::logs, {{"Content-Type", "application/jsonl"}}});
+    api.on("GET /v1/events", {200, canned::events});
+    api.on("GET /v1/quotas", {200, canned::quotas});
+    api.on("PATCH /v1/quotas", {200, canned::quotas});
+    api.on("GET /v1/logs", {200, canned::logs, {{"Content-Type", "application/jsonl"}}});
     for (const char* verb : {"start", "stop", "restart", "pause", "resume", "scale"})
       api.on(fmt::format("POST /v1/agents/bot/{}", verb), {200, canned::agent});
     api.on("DELETE /v1/agents/bot", {200, R"({"removed":"bot"})"});
@@ -74,6 +76,10 @@ TEST_F(Commands, EachOnePrintsJsonThatParses) {
            {"inspect", "bot"},
            {"stats", "bot"},
            {"stats"},
+           {"top"},
+           {"quota"},
+           {"quota", "set", "memory=8Gi"},
+           {"events"},
            {"logs", "bot"},
            {"start", "bot"},
            {"stop", "bot"},
@@ -128,9 +134,13 @@ TEST_F(Commands, TablesAreAsTheGoldenFilesSay) {
            {"health.txt", {"health", "bot"}},
            {"stats.txt", {"stats", "--all"}},
            {"stats-wide.txt", {"stats", "-o", "wide"}},
+           {"top.txt", {"top", "--sort", "memory"}},
            {"status.txt", {"status"}},
            {"logs.txt", {"logs", "bot"}},
            {"logs-wide.txt", {"logs", "bot", "-o", "wide"}},
+           {"events.txt", {"events"}},
+           {"quota.txt", {"quota"}},
+           {"logs-all.txt", {"logs", "--all"}},
            {"requests-list.txt", {"requests", "list"}},
            {"requests-list-wide.txt", {"requests", "list", "-o", "wide"}},
            {"requests-show.txt", {"requests", "show", "req_1"}},
@@ -238,8 +248,13 @@ TEST_F(Commands, CallsCarryTheKeyAndAskForWhatWasMeant) {
   for (const auto& [words, line] : std::vector<Case>{
            {{"list", "--status", "crash_loop"}, "GET /v1/agents?status=crash_loop&limit=1000"},
            {{"logs", "bot", "--tail", "5", "--since", "10m", "--filter", "a b&c", "--stream", "stderr"},
-            "GET /v1/agents/bot/logs?tail=5&since=10m&filter=a%20b%26c&stream=stderr"},
-           {{"logs", "bot", "-f"}, "GET /v1/agents/bot/logs?tail=100&follow=true"},
+            "GET /v1/logs?tail=5&agent=bot&since=10m&filter=a%20b%26c&stream=stderr"},
+           {{"logs", "bot", "-f"}, "GET /v1/logs?tail=100&agent=bot&follow=true"},
+           {{"logs", "bot", "notes", "--until", "2026-11-20T18:00:00+01:00", "--grep", "a|b"},
+            "GET /v1/logs?tail=100&agent=bot&agent=notes&until=2026-11-20T18%3A00%3A00%2B01%3A00&grep=a%7Cb"},
+           {{"logs", "--all", "--filter", "stream=stderr", "--filter", "agent=bot", "--filter", "instance=bot/0",
+             "--filter", "x=1"},
+            "GET /v1/logs?tail=100&agent=bot&instance=bot%2F0&filter=x%3D1&stream=stderr"},
            {{"stop", "bot"}, "POST /v1/agents/bot/stop?wait=2m"},
            {{"stop", "bot", "--timeout", "5s"}, "POST /v1/agents/bot/stop?wait=5s"},
            {{"stop", "bot", "--no-wait"}, "POST /v1/agents/bot/stop"},
@@ -247,6 +262,10 @@ TEST_F(Commands, CallsCarryTheKeyAndAskForWhatWasMeant) {
             "GET /v1/requests?agent=bot&status=failed&limit=7"},
            {{"requests", "cancel", "req_1"}, "POST /v1/requests/req_1/cancel"},
            {{"stats"}, "GET /v1/stats"},
+           {{"events", "bot", "--type", "exit", "--since", "1h", "-n", "5"},
+            "GET /v1/events?agent=bot&type=exit&since=1h&limit=5"},
+           {{"stats", "bot", "notes"}, "GET /v1/stats?agent=bot&agent=notes"},
+           {{"top", "bot"}, "GET /v1/stats?agent=bot"},
        }) {
     EXPECT_EQ(terminal.run(words), 0) << terminal.err();
     EXPECT_EQ(api.asked().back().line, line);
@@ -526,8 +545,88 @@ TEST_F(Commands, LogsArePrintedBareInAPipeAndHarmlessOnATerminal) {
   EXPECT_EQ(terminal.out(), canned::logs);
   terminal.environment.out_device = Device::terminal;
   EXPECT_EQ(terminal.run({"logs", "bot", "--no-color"}), 0);
+  EXPECT_EQ(terminal.out(), "bot/0 | counting on port 8000\nnotes/1 | \\x1b[2Joops\n");
+  EXPECT_EQ(terminal.run({"logs", "bot", "--no-color", "--no-prefix", "-t"}), 0);
+  EXPECT_EQ(terminal.out(), "2026-11-20T18:14:01.500Z counting on port 8000\n2026-11-20T18:14:02.000Z \\x1b[2Joops\n");
+}
+
+TEST_F(Commands, LogsOfSeveralAgentsAreToldApartByNameAndColour) {
+  answer_everything();
+  EXPECT_EQ(terminal.run({"logs", "bot", "notes"}), 0);
+  EXPECT_EQ(terminal.out(), "bot/0 | counting on port 8000\nnotes/1 | \x1b[2Joops\n");
+  EXPECT_EQ(terminal.run({"logs", "--all", "--json"}), 0);
+  EXPECT_EQ(terminal.out(), canned::logs);
+  terminal.environment.out_device = Device::terminal;
+  EXPECT_EQ(terminal.run({"logs", "--all"}), 0);
   EXPECT_EQ(terminal.out(),
-            "2026-11-20T18:14:01.500Z 0| counting on port 8000\n2026-11-20T18:14:02.000Z 1| \\x1b[2Joops\n");
+            "\x1b[36mbot/0\x1b[0m \x1b[2m|\x1b[0m counting on port 8000\n"
+            "\x1b[35mnotes/1\x1b[0m \x1b[33m|\x1b[0m \\x1b[2Joops\n");
+}
+
+TEST_F(Commands, LogsEndQuietlyWhenNobodyReadsThem) {
+  answer_everything();
+  terminal.environment.out->setstate(std::ios::badbit);
+  EXPECT_EQ(terminal.run({"logs", "bot", "-f"}), 0);
+  EXPECT_EQ(terminal.err(), "");
+}
+
+TEST_F(Commands, EventsAreFollowedFromTheLastOneThatWasSeen) {
+  api.on("GET /v1/events", {200,
+                            "\n"
+                            R"({"seq":41,"at":"2026-11-20T18:14:03.000Z","type":"instance.exit","agent":"bot",)"
+                            R"("instance":null,"replica":0,"revision":null,"reason":"exit 1"})"
+                            "\n",
+                            {{"Content-Type", "application/jsonl"}}});
+  int pauses = 0;
+  terminal.on_pause = [&] { return ++pauses == 2 ? Interrupted::yes : Interrupted::no; };
+  EXPECT_EQ(terminal.run({"events", "bot", "-f"}), 130);
+  EXPECT_EQ(api.lines(), (std::vector<std::string>{"GET /v1/events?agent=bot&follow=true&limit=100",
+                                                   "GET /v1/events?agent=bot&follow=true&limit=100&after=41"}));
+  EXPECT_TRUE(terminal.out().starts_with("2026-11-20T18:14:03.000Z  instance.exit          bot/0  exit 1\n"))
+      << terminal.out();
+  EXPECT_TRUE(terminal.err().starts_with("the server is away; trying again\n")) << terminal.err();
+  EXPECT_EQ(terminal.run({"events", "-f", "-o", "json"}), 2);
+}
+
+TEST_F(Commands, QuotaSetSendsWhatIsNamed) {
+  answer_everything();
+  EXPECT_EQ(terminal.run({"quota", "set", "memory=8Gi", "cpu=none", "agents=default"}), 0) << terminal.err();
+  EXPECT_EQ(api.asked().back().line, "PATCH /v1/quotas");
+  EXPECT_EQ(api.asked().back().body, R"({"memory":"8Gi","cpu":"none","agents":null})");
+  for (const char* bad : {"memory", "=8Gi", "memory="}) {
+    EXPECT_EQ(terminal.run({"quota", "set", bad}), 2);
+    EXPECT_TRUE(terminal.err().contains("is not of the form RESOURCE=AMOUNT")) << terminal.err();
+  }
+  EXPECT_EQ(terminal.run({"quota", "sett"}), 2);
+}
+
+TEST_F(Commands, LogsRefuseConditionsThatMeanNothing) {
+  struct Case {
+    std::vector<std::string> words;
+    std::string reason;
+    std::string hint;
+  };
+  for (const auto& [words, reason, hint] : std::vector<Case>{
+           {{"logs"}, "NAME is missing: names of agents, or --all", "gantry logs --all"},
+           {{"logs", "bot", "--all"}, "names and --all: it is either some agents or all of them", "gantry help logs"},
+           {{"logs", "bot", "--filter", "steam=stderr"},
+            "--filter: there is no condition 'steam='; did you mean `stream`?",
+            "a text with a '=' in it is looked for with --grep"},
+           {{"logs", "bot", "--filter", "stream=both"},
+            "--filter: stream is stdout or stderr, not 'both'",
+            "gantry help logs"},
+           {{"logs", "bot", "--filter", "agent="}, "--filter: 'agent=' says nothing after the '='", "gantry help logs"},
+           {{"logs", "bot", "--filter", "a", "--filter", "b"},
+            "--filter: two texts, 'a' and 'b'",
+            "one pattern finds both: --grep 'a.*b'"},
+           {{"logs", "bot", "--since", "yesterday"},
+            "--since: 'yesterday' is neither a duration back from now such as 10m nor a time such as "
+            "2026-11-20T18:12:00Z",
+            "gantry help logs"},
+       }) {
+    EXPECT_EQ(terminal.run(words), 2) << fmt::format("{}", fmt::join(words, " "));
+    EXPECT_EQ(terminal.err(), fmt::format("error: logs: {} (GR0801)\nhint: {}\n", reason, hint));
+  }
 }
 
 TEST_F(Commands, FollowCannotBeOneDocument) {

@@ -16,11 +16,13 @@ namespace {
 namespace fs = std::filesystem;
 
 std::string agent_json(std::string_view name, std::string_view status, int ready, std::string_view revision = "rev_2",
-                       std::string_view reason = "") {
+                       std::string_view reason = "", int up_to_date = -1, bool stuck = false) {
   return json::serialize(json::Object{{"name", name},
                                       {"status", status},
                                       {"reason", reason},
                                       {"ready", ready},
+                                      {"up_to_date", up_to_date < 0 ? ready : up_to_date},
+                                      {"stuck", stuck},
                                       {"replicas", 1},
                                       {"revision", revision},
                                       {"revision_number", 2},
@@ -250,9 +252,21 @@ TEST_F(Deploy, ACrashLoopEndsTheWaitEarlyButNotAtOnce) {
 TEST_F(Deploy, ReadyMeansTheNewRevision) {
   api.on("PUT /v1/agents/bot", {200, deployed("bot", "updated", "")});
   api.on("GET /v1/agents/bot", {200, agent_json("bot", "running", 1, "rev_1")});
-  api.on("GET /v1/agents/bot", {200, agent_json("bot", "running", 1, "rev_2")});
+  // It is the current one, and the instance of the one before still serves.
+  api.on("GET /v1/agents/bot", {200, agent_json("bot", "running", 1, "rev_2", "", 0)});
+  api.on("GET /v1/agents/bot", {200, agent_json("bot", "running", 1, "rev_2", "", 1)});
   EXPECT_EQ(terminal.run({"deploy", "--name", "bot", "--command", "x"}), 0);
-  EXPECT_EQ(api.lines().size(), 3u);
+  EXPECT_EQ(api.lines().size(), 4u);
+}
+
+TEST_F(Deploy, ARevisionThatDoesNotTakeOverEndsTheWaitEarly) {
+  api.on("PUT /v1/agents/bot", {200, deployed("bot", "updated", "")});
+  std::string reason = "revision 2 does not become ready: exit 1; an older one still serves";
+  api.on("GET /v1/agents/bot", {200, agent_json("bot", "degraded", 1, "rev_2", reason, 0, true)});
+  Time before = terminal.clock.now();
+  EXPECT_EQ(terminal.run({"deploy", "--name", "bot", "--command", "x"}), 6);
+  EXPECT_LT(terminal.clock.now() - before, std::chrono::seconds(10));
+  EXPECT_TRUE(terminal.err().contains("bot is degraded, 1/1 ready: " + reason)) << terminal.err();
 }
 
 TEST_F(Deploy, AStoppedAgentStaysStoppedAndIsNotWaitedFor) {

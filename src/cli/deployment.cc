@@ -28,8 +28,10 @@ Result<std::string> WorkdirUploader::upload(const std::filesystem::path& directo
   };
   GANTRY_TRY(PackedWorkdir packed, pack_workdir(options));
   std::string digest = packed.digest;
-  GANTRY_TRY(bool there, server_has(digest));
-  if (!there) GANTRY_TRY_VOID(send(std::move(packed), shown));
+  if (mode_ == Upload::send) {
+    GANTRY_TRY(bool there, server_has(digest));
+    if (!there) GANTRY_TRY_VOID(send(std::move(packed), shown));
+  }
   done_.emplace(std::move(key), digest);
   return digest;
 }
@@ -64,19 +66,40 @@ Result<> WorkdirUploader::send(PackedWorkdir packed, const std::string& shown) {
   return {};
 }
 
-Result<json::Value> deploy_agent(ApiClient& api, WorkdirUploader& uploader, PlannedAgent agent) {
-  if (!agent.spec.workdir.empty() && !agent.spec.workdir.starts_with("sha256:")) {
-    auto digest = uploader.upload(agent.base / agent.spec.workdir);
-    if (!digest) return std::unexpected(std::move(digest).error().wrap(agent.spec.name));
-    agent.spec.workdir = *digest;
+void place_volumes(PlannedAgent& agent) {
+  for (core::Volume& volume : agent.spec.volumes) volume.host = (agent.base / volume.host).lexically_normal().string();
+}
+
+Result<> place_workdir(WorkdirUploader& uploader, PlannedAgent& agent) {
+  const std::string& workdir = agent.spec.workdir;
+  if (workdir.empty()) return {};
+  if (workdir.starts_with("sha256:")) {
+    GANTRY_TRY(bool there, uploader.server_has(workdir));
+    if (there) return {};
+    return std::unexpected(
+        Error(ErrorId::GR0502, fmt::format("{}: the server has no files {}", agent.spec.name, workdir))
+            .with_hint("name the directory of the program in `workdir`, and deploy the file"));
   }
-  auto answer = api.put(agent_path(agent.spec.name), core::resource_json(agent.spec));
+  auto digest = uploader.upload(agent.base / workdir);
+  if (!digest) return std::unexpected(std::move(digest).error().wrap(agent.spec.name));
+  agent.spec.workdir = *digest;
+  return {};
+}
+
+Result<json::Value> put_agent(ApiClient& api, const core::AgentSpec& spec) {
+  auto answer = api.put(agent_path(spec.name), core::resource_json(spec));
   if (!answer) {
     // The server names the agent where it knows it; twice would be once too often.
-    const bool is_named = answer.error().reason().contains("'" + agent.spec.name + "'");
-    return std::unexpected(is_named ? std::move(answer).error() : std::move(answer).error().wrap(agent.spec.name));
+    const bool is_named = answer.error().reason().contains("'" + spec.name + "'");
+    return std::unexpected(is_named ? std::move(answer).error() : std::move(answer).error().wrap(spec.name));
   }
   return answer;
+}
+
+Result<json::Value> deploy_agent(ApiClient& api, WorkdirUploader& uploader, PlannedAgent agent) {
+  GANTRY_TRY_VOID(place_workdir(uploader, agent));
+  place_volumes(agent);
+  return put_agent(api, agent.spec);
 }
 
 }  // namespace gantry::cli

@@ -8,6 +8,7 @@
 #include <system_error>
 
 #include "cli/cli.h"
+#include "cli/keys.h"
 
 namespace gantry::cli {
 namespace {
@@ -47,6 +48,7 @@ Environment process_environment(Clock& clock, Random& random) {
     return value == nullptr ? std::nullopt : std::optional<std::string>(value);
   };
   environment.pause = sleep_until_signal;
+  environment.open_keys = open_terminal_keys;
   std::error_code ignored;
   environment.self = std::filesystem::read_symlink("/proc/self/exe", ignored);
   environment.working_directory = std::filesystem::current_path(ignored);

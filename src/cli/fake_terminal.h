@@ -7,6 +7,7 @@
 #include <vector>
 
 #include "cli/cli.h"
+#include "cli/keys.h"
 
 namespace gantry::cli {
 
@@ -31,8 +32,26 @@ class FakeTerminal {
       clock.advance(duration);
       return on_pause ? on_pause() : Interrupted::no;
     };
+    environment.open_keys = [this] { return std::make_unique<ScriptedKeys>(*this); };
     environment.run_server = [](const UpOptions&) -> Result<int> { return 0; };
   }
+
+  class ScriptedKeys final : public Keys {
+   public:
+    explicit ScriptedKeys(FakeTerminal& terminal) : terminal_(terminal) {}
+    KeyPress wait(Duration patience) override {
+      if (terminal_.keys.empty()) return {KeyPress::Kind::interrupted};
+      const char key = terminal_.keys.front();
+      terminal_.keys.erase(0, 1);
+      if (key != ' ') return {KeyPress::Kind::key, key};
+      terminal_.clock.advance(patience);
+      return {};
+    }
+    Size size() const override { return {terminal_.environment.width, terminal_.environment.height}; }
+
+   private:
+    FakeTerminal& terminal_;
+  };
 
   int run(const std::vector<std::string>& words) {
     out_stream.str("");
@@ -52,6 +71,8 @@ class FakeTerminal {
   ManualClock clock{Time(std::chrono::seconds(1'795'198'500))};
   SeededRandom random{1};
   std::map<std::string, std::string, std::less<>> variables = {{"HOME", "/nowhere"}};
+  /// What a person presses; a blank stands for waiting as long as the program likes. Ctrl-C at the end.
+  std::string keys;
   /// Called at each pause; `yes` ends a watch.
   std::function<Interrupted()> on_pause;
   Environment environment;

@@ -21,12 +21,24 @@ Result<int> run_encryption_rotate(Session& session);
 Result<int> run_doctor(Session& session);
 // commands/deploy.cc
 Result<int> run_deploy(Session& session);
+// commands/stacks.cc
 Result<int> run_validate(Session& session);
+Result<int> run_diff(Session& session);
+Result<int> run_export(Session& session);
+Result<int> run_import(Session& session);
 // commands/agents.cc
 Result<int> run_list(Session& session);
 Result<int> run_inspect(Session& session);
 Result<int> run_health(Session& session);
+// commands/stats.cc
 Result<int> run_stats(Session& session);
+// commands/top.cc
+Result<int> run_top(Session& session);
+// commands/events.cc
+Result<int> run_events(Session& session);
+// commands/quota.cc
+Result<int> run_quota(Session& session);
+Result<int> run_quota_set(Session& session);
 // commands/verbs.cc
 Result<int> run_start(Session& session);
 Result<int> run_stop(Session& session);
@@ -35,6 +47,8 @@ Result<int> run_pause(Session& session);
 Result<int> run_resume(Session& session);
 Result<int> run_remove(Session& session);
 Result<int> run_scale(Session& session);
+// commands/exec.cc
+Result<int> run_exec(Session& session);
 // commands/logs.cc
 Result<int> run_logs(Session& session);
 // commands/invoke.cc

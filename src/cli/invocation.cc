@@ -133,6 +133,14 @@ Result<const Command*> find_in_line(Lookup& lookup) {
   if (!word) return nullptr;
   const Command* command = find_command(*word);
   if (command == nullptr) return std::unexpected(unknown_command("", *word));
+  // `quota` does something by itself, and `quota set` something else.
+  Lookup ahead = lookup;
+  if (command->run != nullptr && !next_words(command->name).empty()) {
+    auto next = ahead.take_word();
+    const Command* longer = next && *next ? find_command(fmt::format("{} {}", command->name, **next)) : nullptr;
+    if (longer != nullptr) lookup = std::move(ahead);
+    if (longer != nullptr) return longer;
+  }
   if (command->run != nullptr) return command;
   GANTRY_TRY(auto second, lookup.take_word());
   if (!second) return command;
@@ -261,6 +269,16 @@ Error all_of(std::vector<Error> mistakes, std::string_view hint) {
     if (!mistake.hint().empty() && mistake.hint() != hint) reason += fmt::format(" ({})", mistake.hint());
   }
   return usage(std::move(reason), std::string(hint));
+}
+
+Result<std::string> moment_text(const Invocation& given, std::string_view flag) {
+  std::string text = given.text_or(flag, "");
+  if (text.empty() || parse_duration(text) || parse_time(text)) return text;
+  return std::unexpected(
+      Error(ErrorId::GR0801, fmt::format("{}: '{}' is neither a duration back from now such as 10m nor a time such as "
+                                         "2026-11-20T18:12:00Z",
+                                         flag, text))
+          .with_hint(fmt::format("gantry help {}", given.command().name)));
 }
 
 std::string did_you_mean(std::string_view word, const std::vector<std::string_view>& candidates) {

@@ -73,6 +73,10 @@ Result<Request> parse_command_line(const std::vector<std::string>& words);
 /// One error for all mistakes of a command line (GR0801), each on a line of its own: told in one pass.
 Error all_of(std::vector<Error> mistakes, std::string_view hint);
 
+/// A flag that names a moment, as the API takes it: a duration back from now, or a time. Empty if it was not given,
+/// GR0801 for anything else.
+Result<std::string> moment_text(const Invocation& given, std::string_view flag);
+
 /// `did you mean `x`?` for the hint, or nothing.
 std::string did_you_mean(std::string_view word, const std::vector<std::string_view>& candidates);
 

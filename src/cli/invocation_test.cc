@@ -21,7 +21,7 @@ TEST(CommandLine, FlagsAreReadInEverySpellingAndOrder) {
        }) {
     Invocation given = parse(words);
     EXPECT_EQ(given.command().name, "logs");
-    EXPECT_EQ(given.required("NAME"), "bot");
+    EXPECT_EQ(given.arguments("NAME"), std::vector<std::string>{"bot"});
     EXPECT_EQ(given.number("--tail"), 5u);
     EXPECT_TRUE(given.has("--follow"));
     EXPECT_FALSE(given.has("--since"));
@@ -120,7 +120,8 @@ TEST(CommandTable, EveryExampleIsACommandLineThatParses) {
     for (const auto& example : row.examples) {
       std::string line(example.line);
       // The part that is for a shell: redirection, substitution, the next command.
-      line = line.substr(0, line.find_first_of("><&*") == 0 ? 0 : std::min(line.find(" >"), line.find(" &&")));
+      line = line.substr(
+          0, line.find_first_of("><&*") == 0 ? 0 : std::min({line.find(" >"), line.find(" < "), line.find(" &&")}));
       if (line.starts_with("source <(")) line = "gantry completion bash";
       auto words = core::split_command(line);
       ASSERT_TRUE(words.has_value()) << line;

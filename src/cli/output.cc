@@ -65,12 +65,29 @@ void yaml_into(std::string& out, const json::Value& value, size_t indent) {
   if (value.is_array()) return yaml_array(out, value.get_array(), indent);
 }
 
+size_t total_width(const std::vector<size_t>& widths) {
+  size_t total = 0;
+  for (size_t width : widths) total += width + 2;
+  return total - std::min<size_t>(total, 2);
+}
+
+void leave_out_what_does_not_fit(std::vector<const Column*>& columns, std::vector<std::vector<Cell>>& cells,
+                                 std::vector<size_t>& widths, size_t width) {
+  for (size_t i = columns.size(); i-- > 0 && total_width(widths) > width;) {
+    if (columns[i]->detail != Detail::if_fits) continue;
+    const auto at = static_cast<std::ptrdiff_t>(i);
+    columns.erase(columns.begin() + at);
+    widths.erase(widths.begin() + at);
+    for (auto& line : cells) line.erase(line.begin() + at);
+  }
+}
+
 std::string dash_if_empty(std::string text) { return text.empty() ? "-" : text; }
 
 }  // namespace
 
 Format format_from_string(std::string_view text) {
-  constexpr std::string_view names[] = {"table", "wide", "json", "jsonl", "yaml", "name"};
+  constexpr std::string_view names[] = {"table", "wide", "json", "jsonl", "yaml", "name", "sarif"};
   auto found = std::ranges::find(names, text);
   GANTRY_CHECK(found != std::end(names));
   return static_cast<Format>(found - std::begin(names));
@@ -79,7 +96,7 @@ Format format_from_string(std::string_view text) {
 std::string render_table(const Listing& listing, const json::Array& rows, Format format, const Canvas& canvas) {
   std::vector<const Column*> columns;
   for (const auto& column : listing.columns)
-    if (column.detail == Detail::always || format == Format::wide) columns.push_back(&column);
+    if (column.detail != Detail::wide || format == Format::wide) columns.push_back(&column);
 
   std::vector<std::vector<Cell>> cells;
   std::vector<size_t> widths;
@@ -94,6 +111,7 @@ std::string render_table(const Listing& listing, const json::Array& rows, Format
     }
   }
   if (canvas.width > 0 && format != Format::wide) {
+    leave_out_what_does_not_fit(columns, cells, widths, canvas.width);
     size_t others = 0;
     for (size_t i = 0; i + 1 < widths.size(); ++i) others += widths[i] + 2;
     // A column narrower than its title would only hide which one it is.
@@ -121,6 +139,7 @@ std::string render_listing(const Listing& listing, const json::Array& rows, Form
     case Format::wide:
       return rows.empty() ? "" : render_table(listing, rows, format, canvas);
     case Format::json:
+    case Format::sarif:
       return json::pretty(rows) + "\n";
     case Format::yaml:
       return to_yaml(rows);

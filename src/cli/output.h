@@ -15,7 +15,8 @@
 
 namespace gantry::cli {
 
-enum class Format { table, wide, json, jsonl, yaml, name };
+/// `sarif` is of `gantry validate` only; elsewhere it is not among the choices.
+enum class Format { table, wide, json, jsonl, yaml, name, sarif };
 /// The format with that spelling; the flag was checked against the table, so it is one of them.
 Format format_from_string(std::string_view text);
 
@@ -27,7 +28,8 @@ struct Cell {
 
 enum class Detail {
   always,
-  wide,  ///< only with `-o wide`
+  wide,     ///< only with `-o wide`
+  if_fits,  ///< left out, the last one first, when the canvas is too narrow
 };
 enum class Align { left, right };
 

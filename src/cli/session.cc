@@ -11,7 +11,7 @@ namespace {
 
 bool takes_listing_format(const Command& command) {
   for (const auto& flag : command.flags)
-    if (flag.name == "--output") return flag.choices.size() == output_flag().choices.size();
+    if (flag.name == "--output") return flag.choices.size() >= output_flag().choices.size();
   return false;
 }
 

@@ -61,6 +61,13 @@ std::string Style::paint(Tint tint, std::string_view text) const {
   return fmt::format("{}{}\x1b[0m", escape_of(tint), text);
 }
 
+std::string Style::paint_in_series(size_t number, std::string_view text) const {
+  // Readable on black and on white; without red, which means an error.
+  static constexpr std::array<int, series_colors> colors = {36, 35, 32, 34, 33, 96, 95, 92, 94, 93};
+  if (!colored() || text.empty()) return std::string(text);
+  return fmt::format("\x1b[{}m{}\x1b[0m", colors[number % colors.size()], text);
+}
+
 Tint tint_of_status(std::string_view status) {
   static constexpr std::array good = {"running", "ready", "completed", "ok", "enforced", "healthy"};
   static constexpr std::array warn = {"starting", "degraded", "pending",  "processing", "warn",    "best_effort",

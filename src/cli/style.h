@@ -1,6 +1,7 @@
 // What text looks like on a terminal: colours, widths, and nothing that an agent could smuggle in.
 #pragma once
 
+#include <cstddef>
 #include <string>
 #include <string_view>
 
@@ -17,6 +18,9 @@ class Style {
   bool colored() const { return color_ == Color::on; }
   /// `text` between the escape sequences of its tint, or unchanged when colours are off.
   std::string paint(Tint tint, std::string_view text) const;
+  /// The same in one of the colours that tell things of one kind apart; they repeat after `series_colors`.
+  std::string paint_in_series(size_t number, std::string_view text) const;
+  static constexpr size_t series_colors = 10;
 
  private:
   Color color_;

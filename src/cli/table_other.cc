@@ -165,6 +165,9 @@ Flag watch_flag() { return {"--watch", 'w', Value::none, "", "stay, and print ag
 
 Flag interval_flag() { return {"--interval", 0, Value::duration, "TIME", "how often --watch looks", "1s"}; }
 
+Flag since_flag(std::string_view about) { return {"--since", 0, Value::text, "TIME", about, ""}; }
+Flag until_flag(std::string_view about) { return {"--until", 0, Value::text, "TIME", about, ""}; }
+
 Flag timeout_flag(std::string_view about, std::string_view fallback) {
   return {"--timeout", 0, Value::duration, "TIME", about, fallback};
 }

@@ -15,14 +15,31 @@ json::Array array_of(const std::vector<std::string>& texts) {
   return array;
 }
 
-json::Object health_json(const Health& health) {
+json::Object probe_json(const Probe& probe) {
   json::Object object;
-  object["kind"] = to_string(health.kind);
-  if (health.kind == Health::Kind::http) object["endpoint"] = health.endpoint;
-  object["interval"] = format_duration(health.interval);
-  object["timeout"] = format_duration(health.timeout);
-  object["retries"] = health.retries;
+  object["kind"] = to_string(probe.kind);
+  if (probe.kind == Probe::Kind::http) object["endpoint"] = probe.endpoint;
+  std::vector<std::string> statuses;
+  for (const StatusRange& range : probe.status) statuses.push_back(to_string(range));
+  if (!statuses.empty()) object["status"] = array_of(statuses);
+  if (!probe.json.empty()) object["json"] = object_of(probe.json);
+  if (!probe.command.empty()) object["command"] = array_of(probe.command);
+  if (probe.port != 0) object["port"] = probe.port;
+  if (probe.interval != Duration{}) object["interval"] = format_duration(probe.interval);
+  object["timeout"] = format_duration(probe.timeout);
+  if (probe.retries != 0) object["retries"] = probe.retries;
+  if (probe.successes != 1) object["successes"] = probe.successes;
+  return object;
+}
+
+// What is as before these fields came is not written: revisions of earlier versions compare equal.
+json::Object health_json(const Health& health) {
+  json::Object object = probe_json(health.check);
   object["grace"] = format_duration(health.grace);
+  if (health.on_unhealthy != OnUnhealthy::restart) object["on_unhealthy"] = to_string(health.on_unhealthy);
+  if (health.startup) object["startup"] = probe_json(*health.startup);
+  if (health.readiness) object["readiness"] = probe_json(*health.readiness);
+  if (health.liveness) object["liveness"] = probe_json(*health.liveness);
   return object;
 }
 
@@ -57,6 +74,15 @@ json::Object persistence_json(const Persistence& persistence) {
   return object;
 }
 
+json::Array volumes_json(const std::vector<Volume>& volumes) {
+  json::Array array;
+  for (const Volume& volume : volumes)
+    array.push_back(json::Object{{"host", volume.host},
+                                 {"container", volume.container},
+                                 {"read_only", volume.access == Volume::Access::read_only}});
+  return array;
+}
+
 json::Object resources_json(const Resources& resources) {
   json::Object object;
   object["memory"] = format_bytes(resources.memory);
@@ -74,9 +100,25 @@ std::string escape_dollars(std::string_view text) {
   return out;
 }
 
+void escape_all_dollars(json::Value& value) {
+  if (auto* text = value.if_string()) *text = escape_dollars({text->data(), text->size()});
+  if (json::Array* array = value.if_array())
+    for (json::Value& item : *array) escape_all_dollars(item);
+  if (json::Object* object = value.if_object())
+    for (auto& member : *object) escape_all_dollars(member.value());
+}
+
+// A scalar, or a map of scalars in a list.
 std::string yaml_scalar(const json::Value& value) {
+  if (const json::Object* object = value.if_object(); object && !object->empty()) {
+    std::string out;
+    for (const auto& member : *object)
+      out += fmt::format("{}{}: {}", out.empty() ? "{ " : ", ", std::string_view(member.key()),
+                         yaml_scalar(member.value()));
+    return out + " }";
+  }
   const auto* text = value.if_string();
-  return text ? yaml::quote_if_needed(escape_dollars({text->data(), text->size()})) : json::serialize(value);
+  return text ? yaml::quote_if_needed({text->data(), text->size()}) : json::serialize(value);
 }
 
 // Block style, two spaces, in the order of the JSON: what a person would write.
@@ -86,7 +128,7 @@ void append_yaml(std::string& out, const json::Object& object, size_t indent) {
     out += yaml::quote_if_needed({member.key().data(), member.key().size()}) + ":";
     const json::Value& value = member.value();
     if (const json::Array* array = value.if_array()) {
-      // Lists of a spec hold texts only, so they stay on their line.
+      // Lists of a spec hold texts and small maps of scalars, so they stay on their line.
       std::string_view separator = " [";
       for (const json::Value& item : *array) {
         out.append(separator).append(yaml_scalar(item));
@@ -113,6 +155,7 @@ constexpr FlagRow flag_rows[] = {
     {"spec.command", "--command"},
     {"spec.workdir", "--workdir"},
     {"spec.env", "--env"},
+    {"spec.depends_on", "--depends-on"},
     {"spec.port", "--port"},
     {"spec.replicas", "--replicas"},
     {"spec.concurrency", "--concurrency"},
@@ -131,7 +174,10 @@ constexpr FlagRow flag_rows[] = {
 
 }  // namespace
 
-std::string_view to_string(Health::Kind kind) { return kind == Health::Kind::http ? "http" : "tcp"; }
+std::string_view AgentSpec::stack() const {
+  auto found = labels.find(std::string(stack_label));
+  return found == labels.end() ? std::string_view() : found->second;
+}
 
 bool Persistence::covers(std::string_view method) const {
   return enabled && std::ranges::find(methods, method) != methods.end();
@@ -152,6 +198,9 @@ json::Object spec_json(const AgentSpec& spec) {
   object["command"] = array_of(spec.command);
   if (!spec.workdir.empty()) object["workdir"] = spec.workdir;
   object["env"] = object_of(spec.env);
+  if (!spec.env_from.empty()) object["env_from"] = object_of(spec.env_from);
+  if (!spec.depends_on.empty()) object["depends_on"] = array_of(spec.depends_on);
+  if (!spec.volumes.empty()) object["volumes"] = volumes_json(spec.volumes);
   object["port"] = spec.port;
   object["replicas"] = spec.replicas;
   object["resources"] = resources_json(spec.resources);
@@ -185,9 +234,18 @@ std::string canonical_json(const AgentSpec& spec) {
   return *std::move(text);
 }
 
+json::Object file_json(const AgentSpec& spec) {
+  json::Value resource = resource_json(spec);
+  escape_all_dollars(resource);
+  json::Object& fields = resource.get_object()["spec"].get_object();
+  fields.stable_erase("env_from");
+  for (const auto& [name, reference] : spec.env_from) fields["env"].get_object()[name] = reference;
+  return std::move(resource.get_object());
+}
+
 std::string to_yaml(const AgentSpec& spec) {
   std::string out;
-  append_yaml(out, resource_json(spec), 0);
+  append_yaml(out, file_json(spec), 0);
   return out;
 }
 

@@ -17,14 +17,10 @@ constexpr Range<uint32_t> replica_range{0, max_replicas};
 constexpr Range<uint32_t> concurrency_range{1, 100'000};
 // The shim, the program and a few threads of its runtime.
 constexpr Range<uint32_t> pid_range{8, 4'194'304};
-constexpr Range<uint32_t> probe_retry_range{1, 100};
 constexpr Range<Bytes> memory_range{mebibytes(4), gibibytes(16 * 1024)};
 constexpr Range<Bytes> disk_range{kibibytes(64), gibibytes(16 * 1024)};
 // cpu.cfs_quota_us takes no less than 1 ms in 100 ms.
 constexpr Range<MilliCpu> cpu_range{{10}, {1'024'000}};
-constexpr Range<Duration> probe_interval_range{100ms, 24h};
-constexpr Range<Duration> probe_timeout_range{10ms, 10min};
-constexpr Range<Duration> probe_grace_range{0s, 24h};
 constexpr Range<Duration> timeout_range{10ms, 24h * 7};
 constexpr Range<Duration> grace_range{0s, 1h};
 constexpr size_t max_arguments = 1024;
@@ -34,11 +30,9 @@ constexpr size_t max_labels = 64;
 // What an agent can be; this version runs the first.
 constexpr std::string_view kinds[] = {"command", "image", "model", "flow"};
 // Fields of the language that ask for something this version cannot do.
-constexpr std::string_view later_fields[] = {
-    "instructions", "input",   "output",  "tools",    "permissions", "limits", "memory",   "net",
-    "depends_on",   "volumes", "secrets", "triggers", "budget",      "rootfs", "webhooks", "schedule"};
-
-constexpr Choice<Health::Kind> probe_kinds[] = {{"http", Health::Kind::http}, {"tcp", Health::Kind::tcp}};
+constexpr std::string_view later_fields[] = {"instructions", "input",  "output",   "tools",   "permissions",
+                                             "limits",       "memory", "net",      "secrets", "triggers",
+                                             "budget",       "rootfs", "webhooks", "schedule"};
 
 // `also` is what may stand between letters and digits.
 bool is_label_text(std::string_view text, std::string_view also) {
@@ -114,9 +108,12 @@ void read_metadata(Reading& reading, Fields& resource, std::string& name, std::m
 
 void AgentReader::read(Fields& fields, AgentSpec& out, const yaml::Span& place) {
   const Kind kind = read_kind(fields, place);
-  read_command(fields, out);
+  read_command(fields, out.command);
   read_workdir(fields, out);
   read_env(fields, out);
+  read_env_from(fields, out);
+  read_dependencies(fields, out);
+  read_volumes(fields, out);
   uint32_t port = out.port;
   fields.read_integer("port", port, port_range);
   out.port = static_cast<uint16_t>(port);
@@ -135,7 +132,6 @@ void AgentReader::read(Fields& fields, AgentSpec& out, const yaml::Span& place) 
   // A declared agent has them of right: what is wrong is its kind, which is reported.
   for (std::string_view field : later_fields)
     kind == Kind::later ? fields.pass_over(field) : fields.refuse_later(field);
-  if (dialect_ == Dialect::deployment) fields.refuse_later("dependencies");
   fields.finish();
 }
 
@@ -166,7 +162,7 @@ AgentReader::Kind AgentReader::read_kind(Fields& fields, const yaml::Span& place
 }
 
 // A list is taken as it is; a text is split like a shell does. Nothing is expanded in either.
-void AgentReader::read_command(Fields& fields, AgentSpec& out) {
+void AgentReader::read_command(Fields& fields, std::vector<std::string>& out) {
   const yaml::Entry* entry = fields.take("command");
   if (!entry) return;
   const yaml::Node& node = entry->value;
@@ -196,7 +192,7 @@ void AgentReader::read_command(Fields& fields, AgentSpec& out) {
   if (words.size() > max_arguments)
     return refuse(fmt::format("the command has {} words; it may have {}", words.size(), max_arguments),
                   "put the arguments into a file of the workdir");
-  out.command = std::move(words);
+  out = std::move(words);
 }
 
 // Whether the directory exists is a question for who packs it, asked through the options: no I/O here.
@@ -245,6 +241,53 @@ void AgentReader::read_env(Fields& fields, AgentSpec& out) {
              "use another name");
     else if (value)
       out.env[variable.key] = *value;
+    if (const std::string* written = reading_.written(variable.value)) out.env_from[variable.key] = *written;
+  }
+}
+
+// The form in which a spec that was read once travels and is stored; a file has references in `env`.
+void AgentReader::read_env_from(Fields& fields, AgentSpec& out) {
+  if (dialect_ == Dialect::deployment) return;
+  const yaml::Entry* entry = fields.take_quietly("env_from");
+  if (!entry) return;
+  std::string path = fields.path_of("env_from");
+  Fields shape(reading_, entry->value, path, entry->key_span);  // reports what is no map
+  for (const yaml::Entry& variable : entry->value.entries) {
+    auto value = read_argument(reading_, variable.value, path + "." + variable.key);
+    if (!value) continue;
+    if (!out.env.contains(variable.key) || !value->contains("${"))
+      reading_.report(Rule::GS0309, variable.key_span, path + "." + variable.key,
+                      fmt::format("`{}` is no reference of a variable of `env`", clip(*value)),
+                      "write the reference into `env` itself: `NAME: ${NAME}`");
+    else
+      out.env_from[variable.key] = *value;
+  }
+}
+
+// Whether the others exist, and whether they wait for this one, can be told when all are read.
+void AgentReader::read_dependencies(Fields& fields, AgentSpec& out) {
+  const bool is_deployment = dialect_ == Dialect::deployment;
+  constexpr size_t most = 64;
+  const yaml::Entry* entry =
+      fields.take_list(is_deployment ? "dependencies" : "depends_on",
+                       is_deployment ? "write `dependencies: [NAME, NAME]`" : "write `depends_on: [NAME, NAME]`");
+  if (!entry) return;
+  std::string path = fields.path_of(entry->key);
+  const yaml::Node& list = entry->value;
+  if (list.items.size() > most)
+    reading_.report(Rule::GS0303, entry->key_span, path,
+                    fmt::format("there are {} dependencies; an agent may have {}", list.items.size(), most));
+  for (size_t i = 0; i < std::min(list.items.size(), most); ++i) {
+    std::string field = fmt::format("{}.{}", path, i);
+    auto name = read_argument(reading_, list.items[i], field);
+    if (!name) continue;
+    if (std::ranges::find(out.depends_on, *name) != out.depends_on.end()) {
+      reading_.report(Rule::GS0313, list.items[i].span, field, fmt::format("`{}` is named twice", clip(*name)),
+                      "remove one of them");
+      continue;
+    }
+    out.depends_on.push_back(*name);
+    dependency_places_.push_back({list.items[i].span ? list.items[i].span : entry->key_span, field});
   }
 }
 
@@ -258,39 +301,6 @@ void AgentReader::read_resources(Fields& fields, AgentSpec& out) {
   resources.read_bytes("tmp", out.resources.tmp, disk_range);
   resources.read_bytes("workspace", out.resources.workspace, disk_range);
   resources.finish();
-}
-
-void AgentReader::read_health(Fields& fields, AgentSpec& out) {
-  const yaml::Entry* entry = fields.take(dialect_ == Dialect::agent ? "health" : "healthCheck");
-  if (!entry) return;
-  Fields health(reading_, entry->value, fields.path_of(entry->key), entry->key_span);
-  const yaml::Node* kind = health.read_choice("kind", out.health.kind, probe_kinds);
-  const yaml::Node* endpoint = health.read_text("endpoint", out.health.endpoint);
-  health.read_duration("interval", out.health.interval, probe_interval_range);
-  health.read_duration("timeout", out.health.timeout, probe_timeout_range);
-  health.read_integer("retries", out.health.retries, probe_retry_range);
-  health.read_duration("grace", out.health.grace, probe_grace_range);
-  check_probe(health, out.health, kind, endpoint);
-  health.finish();
-}
-
-// An endpoint alone means HTTP; a kind that says otherwise is a contradiction and not a preference.
-void AgentReader::check_probe(const Fields& health, Health& out, const yaml::Node* kind, const yaml::Node* endpoint) {
-  std::string kind_path = health.path_of("kind");
-  std::string path = health.path_of("endpoint");
-  if (endpoint) {
-    const std::string& text = out.endpoint;
-    bool printable = std::ranges::all_of(text, [](char c) { return c > ' ' && c < 0x7f; });
-    if (!text.starts_with('/') || text.size() > 2048 || !printable || text.find('#') != text.npos)
-      reading_.report(Rule::GS0308, endpoint->span, path, fmt::format("`{}` is not the path of a URL", clip(text)),
-                      "it starts with `/` and has no spaces, such as `/health`");
-    else if (kind && out.kind == Health::Kind::tcp)
-      reading_.report(Rule::GS0309, endpoint->span, path, fmt::format("{} needs an HTTP probe", reading_.name_of(path)),
-                      "remove `kind: tcp`, or the endpoint");
-    out.kind = Health::Kind::http;
-  } else if (kind && out.kind == Health::Kind::http) {
-    reading_.report(Rule::GS0309, kind->span, kind_path, "an HTTP probe needs an endpoint", "add `endpoint: /health`");
-  }
 }
 
 }  // namespace gantry::core

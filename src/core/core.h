@@ -29,68 +29,14 @@
 
 #include "async/async.h"
 #include "base/base.h"
+#include "core/diagnostic.h"
+#include "core/exec_frames.h"
+#include "core/health.h"
 #include "core/persistence.h"
 #include "json/json.h"
 #include "yaml/yaml.h"
 
 namespace gantry::core {
-
-// ---- Diagnostics -----------------------------------------------------------------------------
-
-/// The stable codes of diagnostics, `GS0101` and so on; `gantry explain` expands them.
-enum class Rule {
-#define GANTRY_DIAGNOSTIC(id, title, explanation) id,
-#include "core/diagnostic_table.inc"
-#undef GANTRY_DIAGNOSTIC
-};
-
-/// What the table says about a code. All texts have static lifetime.
-struct RuleText {
-  std::string_view code;         ///< `GS0203`
-  std::string_view title;        ///< one line
-  std::string_view explanation;  ///< a paragraph: what it means, why it is so, what to do
-};
-const RuleText& describe(Rule rule);
-/// The rule with that code, in either case; nullopt if there is none.
-std::optional<Rule> rule_from_code(std::string_view code);
-/// Every rule, in the order of the table.
-std::span<const RuleText> all_rules();
-
-/// An error refuses the source; a warning does not.
-enum class Severity { error, warning };
-std::string_view to_string(Severity severity);
-
-/// One mistake.
-struct Diagnostic {
-  Rule rule;
-  Severity severity = Severity::error;
-  /// The cause: lower case, no full stop.
-  std::string message;
-  /// The name of the source; empty for specs that come from flags.
-  std::string file;
-  /// Where; `span.line == 0` when there is no source.
-  yaml::Span span;
-  /// The path of the field inside its resource, such as `spec.resources.memory`; may be empty.
-  std::string field;
-  /// The fix; empty if there is none to name.
-  std::string help;
-};
-
-/// A text with its name.
-struct Source {
-  std::string file;
-  std::string text;
-};
-
-/// Draws a diagnostic in the form of SPEC section 9, several lines ending in a newline, no colour.
-/// Tabs of the source line are kept under the line so that the carets stay aligned; a line above
-/// 160 characters is cut around the place.
-std::string render(const Diagnostic& diagnostic, const Source& source);
-/// All of them, an empty line between two, then `2 errors in agents.yaml`.
-std::string render_all(std::span<const Diagnostic> diagnostics, const Source& source);
-/// The form of the API: code, severity, message, file, line, column, length, source_line, field, help.
-json::Object to_json(const Diagnostic& diagnostic, const Source& source);
-bool has_errors(std::span<const Diagnostic> diagnostics);
 
 // ---- The agent -------------------------------------------------------------------------------
 
@@ -104,27 +50,23 @@ struct Resources {
   friend bool operator==(const Resources&, const Resources&) = default;
 };
 
-/// How readiness and health are probed.
-struct Health {
-  enum class Kind { tcp, http };
-  Kind kind = Kind::tcp;
-  /// The path of an HTTP probe; empty for tcp.
-  std::string endpoint;
-  Duration interval = std::chrono::seconds(30);
-  Duration timeout = std::chrono::seconds(5);
-  /// Failed probes in a row until an instance counts as unready.
-  uint32_t retries = 3;
-  /// How long a new instance may take to become ready.
-  Duration grace = std::chrono::seconds(30);
-  friend bool operator==(const Health&, const Health&) = default;
-};
-std::string_view to_string(Health::Kind kind);
-
 /// Who may call the proxy path of an agent.
 enum class Exposure {
   keyed,        ///< callers with a bearer key
   public_path,  ///< `public: true`: anybody who reaches the port
 };
+
+/// A directory or file of the host that a program sees.
+struct Volume {
+  enum class Access { read_write, read_only };
+  std::string host;       ///< as the file names it, relative to it; absolute once it is deployed
+  std::string container;  ///< an absolute path inside
+  Access access = Access::read_write;
+  friend bool operator==(const Volume&, const Volume&) = default;
+};
+
+/// The label that holds the name of the stack to which an agent belongs; AgentDeployment sets it.
+inline constexpr std::string_view stack_label = "gantry/stack";
 
 /// A checked agent of kind `command`. Equal specs have equal `canonical_json`.
 struct AgentSpec {
@@ -135,6 +77,12 @@ struct AgentSpec {
   /// A directory as the file names it, or `sha256:…` once it is uploaded; empty for none.
   std::string workdir;
   std::map<std::string, std::string> env;
+  /// For a variable whose value came out of the environment: the text with its references, such as
+  /// `${SECRET_API_KEY}`. What is exported or compared for people shows this and not the value.
+  std::map<std::string, std::string> env_from;
+  /// Agents that must be ready before an instance of this one is started; in the order of the file.
+  std::vector<std::string> depends_on;
+  std::vector<Volume> volumes;
   uint16_t port = 8000;
   uint32_t replicas = 1;
   Resources resources;
@@ -149,6 +97,8 @@ struct AgentSpec {
   /// Between TERM and KILL.
   Duration grace = std::chrono::seconds(10);
   Exposure exposure = Exposure::keyed;
+  /// The stack it belongs to; empty for none.
+  std::string_view stack() const;
   friend bool operator==(const AgentSpec&, const AgentSpec&) = default;
 };
 
@@ -180,6 +130,14 @@ struct ParseOptions {
   std::function<std::optional<Complaint>(std::string_view workdir)> check_workdir = {};
 };
 
+/// A dependency on an agent that the source does not describe: whoever knows all agents must look.
+struct OutsideDependency {
+  std::string agent;  ///< that has it
+  std::string name;   ///< of the other one
+  yaml::Span span;
+  std::string field;
+};
+
 /// What a source describes and what is wrong with it. Deploy nothing of it if `has_errors`.
 struct Parsed {
   /// In the order of the source: the agents whose own part is free of errors; none at all if the text
@@ -187,6 +145,9 @@ struct Parsed {
   std::vector<AgentSpec> agents;
   /// In the order of the source.
   std::vector<Diagnostic> diagnostics;
+  /// The names of the stacks that the source describes, also of those without agents; each once.
+  std::vector<std::string> stacks;
+  std::vector<OutsideDependency> outside;
 };
 
 /// Reads and checks every resource of a source: kind Agent with `command`, and AgentDeployment of
@@ -204,6 +165,23 @@ std::string_view flag_of(std::string_view field);
 /// `invalid` for an unfinished quote.
 Result<std::vector<std::string>> split_command(std::string_view text);
 
+/// GS0313 for a dependency on an agent that is none of `known`, with the closest of them.
+Diagnostic unknown_dependency(const OutsideDependency& dependency, std::span<const std::string_view> known);
+
+/// The indices of the agents so that each comes behind those it depends on, otherwise as given. Agents that
+/// depend on each other in a circle keep their order.
+std::vector<size_t> start_order(std::span<const AgentSpec* const> agents);
+
+/// One field in which two specs of an agent differ: `resources.memory`, `labels.team`, `env.API_KEY`.
+struct Change {
+  std::string field;
+  json::Value from, to;  ///< null where the field is absent; references in the place of values that came from them
+  /// The references are the same and the value is not: `from` and `to` do not show it.
+  bool hidden = false;
+};
+/// By field. Empty for equal specs.
+std::vector<Change> differences(const AgentSpec& before, const AgentSpec& after);
+
 // ---- Writing ---------------------------------------------------------------------------------
 
 /// The resource `{apiVersion, kind, metadata, spec}` with every field, sizes and durations spelled as
@@ -215,7 +193,10 @@ json::Object spec_json(const AgentSpec& spec);
 std::string canonical_json(const AgentSpec& spec);
 /// The inverse of `canonical_json`; also takes `resource_json` text. `data_loss` if it is not one.
 Result<AgentSpec> spec_from_json(std::string_view text);
-/// The resource as a YAML document that reads back to the same spec.
+/// The resource as a file has it: `to_yaml` as JSON.
+json::Object file_json(const AgentSpec& spec);
+/// The resource as a YAML document that reads back to the same spec, where the environment gives the same
+/// values: a variable that came from a reference is written as the reference.
 std::string to_yaml(const AgentSpec& spec);
 
 }  // namespace gantry::core

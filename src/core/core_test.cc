@@ -157,7 +157,7 @@ TEST(Parse, DefaultsAreThoseOfTheSpecification) {
   EXPECT_EQ(spec.timeout, std::chrono::minutes(5));
   EXPECT_EQ(spec.grace, std::chrono::seconds(10));
   EXPECT_EQ(spec.exposure, Exposure::keyed);
-  EXPECT_EQ(spec.health.kind, Health::Kind::tcp);
+  EXPECT_EQ(spec.health.check.kind, Probe::Kind::tcp);
   EXPECT_TRUE(spec.persistence.covers("POST"));
   EXPECT_FALSE(spec.persistence.covers("GET"));
   EXPECT_FALSE(spec.persistence.covers("post"));
@@ -260,8 +260,19 @@ TEST(Canonical, RoundTripsEveryFieldAndEveryText) {
   spec.port = 1;
   spec.replicas = 0;
   spec.resources = {mebibytes(4), {10}, 8, kibibytes(64), {2'000'000'000}};
-  spec.health = {Health::Kind::http, "/health?x=1", std::chrono::milliseconds(100), std::chrono::milliseconds(1500), 7,
-                 Duration{0}};
+  spec.health.check = {.kind = Probe::Kind::http,
+                       .endpoint = "/health?x=1",
+                       .status = {{200, 200}, {204, 299}},
+                       .json = {{"db.state", "up"}, {"ready", "true"}, {"$x", "${A}"}},
+                       .port = 81,
+                       .interval = std::chrono::milliseconds(100),
+                       .timeout = std::chrono::milliseconds(1500),
+                       .retries = 7};
+  spec.health.startup = {.kind = Probe::Kind::exec, .command = {"sh", "-c", "$A"}, .interval = {}, .retries = 0};
+  spec.health.readiness = {.kind = Probe::Kind::http, .endpoint = "/", .successes = 3};
+  spec.health.liveness = Probe{.interval = std::chrono::hours(1), .retries = 1};
+  spec.health.grace = Duration{0};
+  spec.health.on_unhealthy = OnUnhealthy::stop;
   spec.persistence = {.enabled = false,
                       .methods = {"POST"},
                       .retry = {.max = 1,
@@ -304,7 +315,7 @@ TEST(Validate, NamesTheFlagsOfTheCommandLine) {
   spec.resources.memory = Bytes{12};
   spec.env = {{"1X", "a"}};
   spec.persistence.retry.max = 0;
-  spec.health.interval = Duration{0};
+  spec.health.check.interval = Duration{1};
   std::set<std::string> found;
   for (const Diagnostic& diagnostic : validate_agent_spec(spec)) {
     EXPECT_TRUE(diagnostic.file.empty());
@@ -318,7 +329,7 @@ TEST(Validate, NamesTheFlagsOfTheCommandLine) {
                        "spec.resources.memory `--memory` must be between 4Mi and 16Ti, not 12",
                        "spec.env.1X `1X` cannot be the name of a variable",
                        "spec.persistence.retry.max `--retries` must be between 1 and 1000, not 0",
-                       "spec.health.interval `health.interval` must be between 100ms and 1d, not 0s",
+                       "spec.health.interval `health.interval` must be between 100ms and 1d, not 1ns",
                    }));
   EXPECT_EQ(flag_of("spec.env.KEY"), "--env");
   EXPECT_EQ(flag_of("spec.environment"), "");

@@ -81,6 +81,11 @@ const yaml::Entry* Fields::take(std::string_view key) {
   return node_.find(key);
 }
 
+const yaml::Entry* Fields::take_quietly(std::string_view key) {
+  known_.emplace(key);
+  return node_.find(key);
+}
+
 const yaml::Entry* Fields::take_list(std::string_view key, std::string help) {
   const yaml::Entry* entry = take(key);
   if (!entry || entry->value.kind == yaml::Kind::list) return entry;

@@ -32,6 +32,10 @@ struct Reading {
   std::string name_of(std::string_view path) const;
   /// True if the value comes from the environment: it is taken for the type that its field wants.
   bool was_substituted(const yaml::Node& node) const { return substitution && substitution->changed(node); }
+  /// How a value with references was written; nullptr if it had none.
+  const std::string* written(const yaml::Node& node) const {
+    return substitution ? substitution->written(node) : nullptr;
+  }
   /// True if there is no value, because its substitution failed.
   bool is_lost(const yaml::Node& node) {
     if (!substitution || !substitution->failed(node)) return false;
@@ -63,6 +67,8 @@ class Fields {
 
   /// The entry of a field, which then counts as known; nullptr if it is absent.
   const yaml::Entry* take(std::string_view key);
+  /// Like `take`, but no message proposes the field.
+  const yaml::Entry* take_quietly(std::string_view key);
   bool has(std::string_view key) const { return node_.find(key) != nullptr; }
   /// Like `take`; what is no list is reported, with `help`, and not returned.
   const yaml::Entry* take_list(std::string_view key, std::string help);

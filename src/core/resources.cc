@@ -48,6 +48,8 @@ class ResourceReader {
   explicit ResourceReader(Reading& reading) : reading_(reading) {}
 
   std::vector<AgentSpec> agents;
+  std::vector<std::string> stacks;
+  std::vector<OutsideDependency> outside;
 
   void read(const yaml::Node& document) {
     Fields resource(reading_, document, "", document.span);
@@ -63,7 +65,65 @@ class ResourceReader {
     resource.finish();
   }
 
+  /// When all are read: who depends on whom.
+  void check_dependencies() {
+    std::vector<std::string_view> known;
+    for (const auto& [name, line] : lines_) known.push_back(name);
+    for (const Node& node : nodes_)
+      for (size_t i = 0; i < node.depends_on.size(); ++i) check_dependency(node, i, known);
+    for (size_t i = 0; i < nodes_.size(); ++i) indices_.emplace(nodes_[i].name, i);
+    for (size_t i = 0; i < nodes_.size(); ++i) find_circles(i);
+  }
+
  private:
+  // An agent as the graph of dependencies has it, also if its own fields have mistakes.
+  struct Node {
+    std::string name;
+    Dialect dialect = Dialect::agent;
+    std::vector<std::string> depends_on;
+    std::vector<DependencyPlace> places;
+    enum class Visit { not_yet, under_way, done } visit = Visit::not_yet;
+  };
+
+  void check_dependency(const Node& node, size_t index, std::span<const std::string_view> known) {
+    const std::string& name = node.depends_on[index];
+    const DependencyPlace& place = node.places[index];
+    if (lines_.contains(name)) return;
+    OutsideDependency dependency{node.name, name, place.span, place.field};
+    if (node.dialect == Dialect::agent) return outside.push_back(std::move(dependency));
+    ++reading_.mistakes;
+    Diagnostic diagnostic = unknown_dependency(dependency, known);
+    diagnostic.file = reading_.file;
+    reading_.diagnostics.push_back(std::move(diagnostic));
+  }
+
+  // Depth first; an agent that is reached from itself closes a circle. At most 1000 deep.
+  void find_circles(size_t index) {
+    Node& node = nodes_[index];
+    if (node.visit != Node::Visit::not_yet) return;
+    node.visit = Node::Visit::under_way;
+    way_.push_back(index);
+    for (size_t i = 0; i < node.depends_on.size(); ++i) {
+      auto found = indices_.find(node.depends_on[i]);
+      if (found == indices_.end()) continue;
+      if (nodes_[found->second].visit == Node::Visit::under_way)
+        report_circle(found->second, node.places[i]);
+      else
+        find_circles(found->second);
+    }
+    way_.pop_back();
+    node.visit = Node::Visit::done;
+  }
+
+  void report_circle(size_t first, const DependencyPlace& place) {
+    std::string circle;
+    for (auto it = std::ranges::find(way_, first); it != way_.end(); ++it) circle += nodes_[*it].name + " -> ";
+    circle += nodes_[first].name;
+    reading_.report(Rule::GS0312, place.span, place.field,
+                    fmt::format("agents depend on each other in a circle: `{}`", circle),
+                    "remove one of these dependencies: none of the agents could start first");
+  }
+
   std::string read_version(Fields& resource) {
     resource.require("apiVersion", "add `apiVersion: gantry/v1`");
     std::string version;
@@ -103,10 +163,36 @@ class ResourceReader {
     if (const yaml::Entry* spec = resource.take("spec")) {
       Fields fields(reading_, spec->value, "spec", spec->key_span);
       if (spec->value.kind == yaml::Kind::map || spec->value.kind == yaml::Kind::null)
-        AgentReader(reading_, Dialect::agent).read(fields, agent, spec->key_span);
+        read_fields(fields, Dialect::agent, agent, spec->key_span);
     }
     resource.finish();
+    if (!agent.stack().empty()) remember_stack(std::string(agent.stack()));
     keep(std::move(agent), name_place(resource), "metadata.name", before);
+  }
+
+  void read_fields(Fields& fields, Dialect dialect, AgentSpec& agent, const yaml::Span& place) {
+    AgentReader reader(reading_, dialect);
+    reader.read(fields, agent, place);
+    if (agent.name.empty()) return;
+    nodes_.push_back({agent.name, dialect, agent.depends_on, reader.dependency_places()});
+  }
+
+  void remember_stack(std::string name) {
+    if (std::ranges::find(stacks, name) == stacks.end()) stacks.push_back(std::move(name));
+  }
+
+  // The label by which its agents know their stack is the name of the deployment.
+  void put_stack(Fields& resource, const std::string& name, std::map<std::string, std::string>& labels) {
+    if (name.empty()) return;
+    const yaml::Entry* metadata = resource.take("metadata");
+    const yaml::Entry* given = metadata ? metadata->value.find("labels") : nullptr;
+    const yaml::Entry* label = given ? given->value.find(stack_label) : nullptr;
+    if (label && label->value.text != name)
+      reading_.report(Rule::GS0309, label->key_span, fmt::format("metadata.labels.{}", stack_label),
+                      fmt::format("the label `{}` is the name of the deployment, `{}`", stack_label, name),
+                      "remove the label");
+    labels[std::string(stack_label)] = name;
+    remember_stack(name);
   }
 
   // A deployment is no resource of its own here: it stands for its agents, which inherit its labels.
@@ -114,6 +200,7 @@ class ResourceReader {
     std::string name;
     std::map<std::string, std::string> labels;
     read_metadata(reading_, resource, name, labels);
+    put_stack(resource, name, labels);
     resource.require("spec", "add `spec: { agents: [...] }`");
     if (const yaml::Entry* entry = resource.take("spec")) {
       Fields spec(reading_, entry->value, "spec", entry->key_span);
@@ -140,7 +227,7 @@ class ResourceReader {
       Fields fields(reading_, item, path, item.span);
       if (item.kind != yaml::Kind::map) continue;
       const yaml::Node* name = read_name(reading_, fields, agent.name);
-      AgentReader(reading_, Dialect::deployment).read(fields, agent, item.span);
+      read_fields(fields, Dialect::deployment, agent, item.span);
       keep(std::move(agent), name ? name->span : item.span, path + ".name", before);
     }
   }
@@ -169,6 +256,9 @@ class ResourceReader {
 
   Reading& reading_;
   std::map<std::string, uint32_t> lines_;  // of each agent's name
+  std::vector<Node> nodes_;
+  std::map<std::string, size_t, std::less<>> indices_;  // of the first node with a name
+  std::vector<size_t> way_;                             // from where the search began to where it is
   size_t count_ = 0;
 };
 
@@ -212,8 +302,11 @@ Parsed parse_resources(const Source& source, const ParseOptions& options) {
                    "start with `apiVersion: gantry/v1` and `kind: Agent`");
   ResourceReader reader(reading);
   for (const yaml::Node& document : tree.documents) reader.read(document);
+  reader.check_dependencies();
   // A problem of the text may belong to any agent.
   if (tree.problems.empty()) parsed.agents = std::move(reader.agents);
+  parsed.stacks = std::move(reader.stacks);
+  parsed.outside = std::move(reader.outside);
   sort_by_place(parsed.diagnostics);
   return parsed;
 }

@@ -62,7 +62,7 @@ std::optional<std::string> Substitution::reference(const yaml::Node& scalar, std
 void Substitution::apply_to_scalar(yaml::Node& scalar) {
   std::string_view rest = scalar.text;
   std::string out;
-  bool changed = false;
+  bool changed = false, referred = false;
   for (size_t at = rest.find('$'); at != rest.npos; at = rest.find('$')) {
     out += rest.substr(0, at);
     rest.remove_prefix(at);
@@ -75,7 +75,7 @@ void Substitution::apply_to_scalar(yaml::Node& scalar) {
       if (!value) return;
       out += *value;
       rest.remove_prefix(rest.find('}') + 1);
-      changed = true;
+      changed = referred = true;
     } else {
       out += '$';
       rest.remove_prefix(1);
@@ -90,6 +90,7 @@ void Substitution::apply_to_scalar(yaml::Node& scalar) {
     failed_.insert(&scalar);
     return;
   }
+  if (referred) written_.emplace(&scalar, std::move(scalar.text));
   scalar.text = std::move(out);
   changed_.insert(&scalar);
 }

@@ -2,6 +2,7 @@
 // no structure.
 #pragma once
 
+#include <unordered_map>
 #include <unordered_set>
 #include <vector>
 
@@ -20,6 +21,11 @@ class Substitution {
   void apply(yaml::Node& root);
   /// True for a scalar that got another text.
   bool changed(const yaml::Node& node) const { return changed_.contains(&node); }
+  /// The text of a scalar as it was written, if it had a reference; nullptr otherwise.
+  const std::string* written(const yaml::Node& node) const {
+    auto found = written_.find(&node);
+    return found == written_.end() ? nullptr : &found->second;
+  }
   /// True for a scalar whose mistake was reported.
   bool failed(const yaml::Node& node) const { return failed_.contains(&node); }
 
@@ -33,6 +39,7 @@ class Substitution {
   std::vector<Diagnostic>& diagnostics_;
   std::unordered_set<const yaml::Node*> changed_;
   std::unordered_set<const yaml::Node*> failed_;
+  std::unordered_map<const yaml::Node*, std::string> written_;
   size_t produced_ = 0;  // bytes, of all scalars
 };
 

@@ -231,6 +231,7 @@ bool ClientConnection::reusable() const { return state_->reusable(); }
 bool ClientConnection::stale() const { return state_->stale(); }
 bool ClientConnection::response_began() const { return state_->response_began(); }
 void ClientConnection::set_deadline(SteadyTime at) { state_->stream().set_deadline(at); }
+void ClientConnection::count_into(std::shared_ptr<Traffic> traffic) { state_->stream().traffic = std::move(traffic); }
 void ClientConnection::close() { state_->stream().close(); }
 
 }  // namespace gantry::net

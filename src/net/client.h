@@ -8,6 +8,7 @@
 #include "async/async.h"
 #include "net/message.h"
 #include "net/socket.h"
+#include "net/traffic.h"
 
 namespace gantry::net {
 
@@ -65,6 +66,8 @@ class ClientConnection {
   /// True once any byte of the current answer has arrived.
   bool response_began() const;
 
+  /// Counts what goes over it from now on, also after it was pooled. Without TLS only.
+  void count_into(std::shared_ptr<Traffic> traffic);
   /// When everything fails with `timeout`; SteadyTime::max() for never. Reset by the pool.
   void set_deadline(SteadyTime at);
   /// Waiting calls return `cancelled`. From the connection's thread.

@@ -137,6 +137,7 @@ bool Stream::try_read() {
     return false;
   }
   // A short read has emptied the kernel's buffer: the next bytes come with a new edge.
+  if (traffic != nullptr && got > 0) traffic->received.fetch_add(static_cast<uint64_t>(got), std::memory_order_relaxed);
   readable_ = ending_ || static_cast<size_t>(std::max<ssize_t>(got, 0)) == target_.size();
   outcome_ = got < 0 ? ReadOutcome{0, system_error(errno)} : ReadOutcome{static_cast<size_t>(got), {}};
   reading_ = false;
@@ -236,6 +237,7 @@ Result<bool> Stream::write_soon(Gather& gather) {
 void Stream::on_sent(ssize_t result, std::string_view bytes) {
   in_batch_ = false;
   if (result >= 0) {
+    if (traffic != nullptr) traffic->sent.fetch_add(static_cast<uint64_t>(result), std::memory_order_relaxed);
     bytes.remove_prefix(static_cast<size_t>(result));
   } else if (result != -EAGAIN) {
     send_error_ = static_cast<int>(-result);
@@ -269,6 +271,7 @@ Result<bool> Stream::send_gathered(Gather& gather) {
     // SAFETY: a non-blocking send of memory that the caller keeps alive; no SIGPIPE.
     ssize_t sent = ::sendmsg(fd_, &message, MSG_NOSIGNAL | MSG_DONTWAIT);
     if (sent >= 0) {
+      if (traffic != nullptr) traffic->sent.fetch_add(static_cast<uint64_t>(sent), std::memory_order_relaxed);
       gather.advance(static_cast<size_t>(sent));
     } else if (errno == EAGAIN || errno == EWOULDBLOCK) {
       return false;

@@ -17,6 +17,7 @@
 
 #include "net/io_local.h"
 #include "net/socket.h"
+#include "net/traffic.h"
 
 namespace gantry::net {
 
@@ -154,6 +155,7 @@ class Stream final : private Timed, private Watched {
   void on_sent(ssize_t result, std::string_view bytes);
   void forget_sends() { in_batch_ = false; }
 
+  std::shared_ptr<Traffic> traffic;      // set: counted
   Duration read_idle = Duration::max();  // Socket's settings
   Duration write_idle = Duration::max();
 

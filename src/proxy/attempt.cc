@@ -85,7 +85,9 @@ Task<Result<net::ClientConnection>> open_connection(agents::Target& target, Dura
   GANTRY_CO_TRY(os::Fd fd, co_await target.dial());
   Executor executor = co_await asio::this_coro::executor;
   GANTRY_CO_TRY(net::Socket socket, net::Socket::adopt(executor, fd.release()));
-  co_return net::ClientConnection(std::move(socket), {.read_idle_timeout = timeout});
+  net::ClientConnection connection(std::move(socket), {.read_idle_timeout = timeout});
+  connection.count_into(target.traffic());
+  co_return connection;
 }
 
 Task<bool> Attempt::exchange_once(Outgoing outgoing) {

@@ -49,9 +49,11 @@ class Exec {
   virtual void signal(int number) = 0;
   /// `invalid` without a terminal.
   virtual Result<> resize(WindowSize size) = 0;
-  /// Waits for its end; `lost` if the sandbox or the daemon's hold on it ended first. Output may still be in the
-  /// streams.
-  virtual Task<ExitInfo> wait() = 0;
+  /// Waits for its end, nullopt if the deadline passed first; `lost` if the sandbox or the daemon's hold on it ended
+  /// before. Output may still be in the streams.
+  virtual Task<std::optional<ExitInfo>> wait_until(SteadyTime deadline) = 0;
+  /// The same without a deadline.
+  Task<ExitInfo> wait() { co_return *co_await wait_until(SteadyTime::max()); }
 };
 
 }  // namespace gantry::sandbox

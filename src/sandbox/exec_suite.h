@@ -93,8 +93,9 @@ TEST_P(ExecSuite, SaysWhatCannotBeExecuted) {
 
 TEST_P(ExecSuite, GivesATerminal) {
   auto box = idle();
-  ExecSpec wanted = sh("tty; stty size; read line; echo got $line; trap 'stty size' WINCH; echo now; "
-                       "while :; do sleep 0.1; done");
+  ExecSpec wanted =
+      sh("tty; stty size; read line; echo got $line; trap 'stty size' WINCH; echo now; "
+         "while :; do sleep 0.1; done");
   wanted.terminal = WindowSize{33, 101};
   auto program = exec(*box, wanted);
   ASSERT_TRUE(program != nullptr);

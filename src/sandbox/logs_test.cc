@@ -43,8 +43,6 @@ TEST_F(Logs, AreReadFromTheOldestFileToTheNewest) {
   append("current.log", "4000 o d\n");
   EXPECT_EQ(read({}), "o:a;e:b;o:c;o:d;");
   EXPECT_EQ(last.lines[1].time, time_from_unix_ms(2000));
-  EXPECT_EQ(read({.tail = 2}), "o:c;o:d;");
-  EXPECT_EQ(read({.tail = 0}), "");
   EXPECT_EQ(read({.since = time_from_unix_ms(3000)}), "o:c;o:d;");
 }
 
@@ -79,11 +77,60 @@ TEST_F(Logs, SkipWhatIsNoLine) {
   EXPECT_EQ(read({}), "o:;o:a b;");
 }
 
-TEST_F(Logs, FindTheTailOfAFileThatIsLongerThanATailNeeds) {
+TEST_F(Logs, AreReadBackwardsOverFilesAndBlocks) {
   std::string text;
-  for (int i = 0; i < 200'000; ++i) text += fmt::format("{} o line {}\n", 1000 + i, i);
-  append("current.log", text);
-  EXPECT_EQ(read({.tail = 2}), "o:line 199998;o:line 199999;");
+  for (int i = 0; i < 20'000; ++i) text += fmt::format("{} o line {}\n", 1000 + i, i);
+  append("1.log", text);
+  append("current.log", "50000 e last\n60000 o half of a li");
+  std::vector<std::string> lines;
+  std::optional<LogCursor> before;
+  size_t calls = 0;
+  for (bool more = true; more; ++calls) {
+    auto answer = read_logs_before(root, before, 64 << 10);
+    ASSERT_TRUE(answer.has_value());
+    if (!before) EXPECT_TRUE(read_logs(root, {.after = answer->end})->lines.empty());
+    for (const LogLine& line : answer->lines) lines.push_back(line.text);
+    before = answer->next;
+    more = answer->more;
+  }
+  ASSERT_EQ(lines.size(), 20'001u);
+  EXPECT_EQ(lines[0], "last");
+  EXPECT_EQ(lines[1], "line 19999");
+  EXPECT_EQ(lines.back(), "line 0");
+  EXPECT_GT(calls, 4u);
+}
+
+TEST_F(Logs, TellWhereALineBeginsSoThatReadingCanGoOnThere) {
+  append("current.log", "1000 o a\n2000 o b\n3000 o c\n");
+  auto back = read_logs_before(root, {}, 1 << 20);
+  ASSERT_TRUE(back.has_value());
+  EXPECT_FALSE(back->more);
+  EXPECT_EQ(read({.after = back->lines.at(1).at}), "o:b;o:c;");
+}
+
+TEST_F(Logs, LookAtABoundedPartAtOnce) {
+  for (int i = 0; i < 100; ++i) append("current.log", fmt::format("{} o line {}\n", 1000 + i, i));
+  read({.max_bytes = 100});
+  EXPECT_TRUE(last.more);
+  EXPECT_LT(last.lines.size(), 10u);
+  size_t lines = last.lines.size();
+  while (last.more) {
+    read({.after = last.next, .max_bytes = 100});
+    lines += last.lines.size();
+  }
+  EXPECT_EQ(lines, 100u);
+}
+
+TEST_F(Logs, KnowWithoutReadingWhetherSomethingIsNew) {
+  append("current.log", "1000 o a\n");
+  read({});
+  EXPECT_FALSE(has_newer_logs(root, last.next));
+  append("current.log", "2000 o b\n");
+  EXPECT_TRUE(has_newer_logs(root, last.next));
+  read({});
+  append("1.log", "");
+  rotate();
+  EXPECT_TRUE(has_newer_logs(root, last.next));
 }
 
 TEST_F(Logs, FollowNoLinkAndOpenNoFifo) {

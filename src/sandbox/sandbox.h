@@ -2,10 +2,9 @@
 //
 //   Driver        starts sandboxes and finds them again after a restart of the daemon
 //   Sandbox       one running program: dial into it, signal it, freeze it, wait for its end
-//   Spec          what to run and its bounds (spec.h)
+//   Spec          what to run and its bounds; Achieved: what this machine really gave (spec.h)
 //   Exec          a program beside the main one (exec.h)
-//   Achieved      what isolation and which limits this machine really gave (spec.h)
-//   read_logs     the captured stdout and stderr (logs.h)
+//   read_logs     captured output (logs.h)
 //
 // Every sandbox has its own user, pid, mount, net, ipc, uts and cgroup namespace; its network has only
 // `lo`. `gantry-shim` is pid 1 inside. It makes sockets *in there* and hands them out, so the daemon

@@ -32,6 +32,14 @@ struct LogBounds {
   uint32_t files = 3;
 };
 
+/// Something of the host that the program sees. `host` is absolute and has no links.
+struct Volume {
+  enum class Access { read_write, read_only };
+  std::filesystem::path host;
+  std::string place;  ///< an absolute path inside; below /app also where the program's files have no such directory
+  Access access = Access::read_only;
+};
+
 /// What to run. Paths are of the host and absolute.
 struct Spec {
   InstanceId id;
@@ -41,6 +49,7 @@ struct Spec {
   std::vector<std::pair<std::string, std::string>> env;
   std::filesystem::path app_dir;        ///< read-only at /app, the working directory; empty means an empty one
   std::filesystem::path workspace_dir;  ///< read-write at /workspace; made if missing, given to the program's uid
+  std::vector<Volume> volumes;          ///< what the program's user may not use as asked refuses the start (GR0301)
   std::filesystem::path instance_dir;   ///< the driver's: record and `logs/`; made if missing
   Limits limits;
   std::vector<uint16_t> listeners;  ///< ports of 127.0.0.1 inside that the daemon accepts on; at most 16

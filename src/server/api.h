@@ -89,6 +89,7 @@ class Api final : public net::Handler {
 
   // api_agents.cc
   Task<Handled> validate(Context& context);
+  Task<Handled> plan(Context& context);
   Task<Handled> put_workdir(Context& context);
   Task<Handled> head_workdir(Context& context);
   Task<Handled> put_agent(Context& context);
@@ -100,8 +101,24 @@ class Api final : public net::Handler {
   Task<Handled> agent_health(Context& context);
   Task<Handled> agent_stats(Context& context);
   Task<Handled> all_stats(Context& context);
-  Task<Handled> agent_logs(Context& context);
+  Task<Handled> stats_of(Context& context, std::vector<std::string> names);
   json::Value agent_json(const agents::AgentView& view, agents::Detail detail) const;
+
+  // api_exec.cc
+  Task<Handled> exec_agent(Context& context);
+
+  // api_logs.cc
+  Task<Handled> agent_logs(Context& context);
+  Task<Handled> all_logs(Context& context);
+  Task<Handled> send_logs(Context& context, agents::LogOptions options);
+
+  // api_events.cc
+  Task<Handled> list_events(Context& context);
+  Task<Handled> follow_events(Context& context, agents::EventFilter filter, std::optional<uint64_t> after);
+
+  // api_quotas.cc
+  Task<Handled> list_quotas(Context& context);
+  Task<Handled> change_quotas(Context& context);
 
   // api_requests.cc
   Task<Handled> list_requests(Context& context);
@@ -149,6 +166,8 @@ class Api final : public net::Handler {
 Result<size_t> limit_of(const Context& context);
 /// A duration in the query; `fallback` if it is not given.
 Result<std::optional<Duration>> duration_of(const Context& context, std::string_view name);
+/// A moment in the query: a duration back from `now`, or a time (RFC 3339).
+Result<std::optional<Time>> moment_of(const Context& context, std::string_view name, Time now);
 /// The conditions, `limit` and `after` of a listing of requests.
 Result<requests::Filter> request_filter_of(const Context& context, Time now);
 /// The JSON object in the body; every member must be one of `known`. An empty body is an empty object.

@@ -7,8 +7,6 @@ namespace gantry::server {
 namespace {
 
 constexpr size_t spec_limit = size_t{1} << 20;
-// Lines of a log that are handed out between two looks at the client.
-constexpr Duration follow_patience = std::chrono::seconds(1);
 
 const std::string& name_of(const Context& context) { return context.parameters.at(0); }
 
@@ -26,37 +24,6 @@ Task<Result<core::Source>> read_source(Context& context, std::string file) {
   co_return core::Source{std::move(file), std::move(text)};
 }
 
-Result<agents::LogOptions> log_options(const Context& context, Time now) {
-  agents::LogOptions options;
-  if (auto tail = context.find("tail")) {
-    auto count = parse_bytes(*tail);
-    if (!count || count->count > 1'000'000)
-      return fail(Code::invalid, "tail: '{}' is not a number of lines up to 1000000", tail->substr(0, 64));
-    options.tail = count->count;
-  }
-  if (auto since = context.find("since")) {
-    if (auto duration = parse_duration(*since)) {
-      options.since = now - *duration;
-    } else {
-      auto time = parse_time(*since);
-      if (!time)
-        return fail(Code::invalid,
-                    "since: '{}' is neither a duration such as 10m nor a time such as 2026-11-20T18:12:00Z",
-                    since->substr(0, 64));
-      options.since = *time;
-    }
-  }
-  options.filter = context.find("filter").value_or("");
-  if (auto instance = context.find("instance")) {
-    GANTRY_TRY(options.instance, InstanceId::parse(*instance));
-  }
-  options.stream = context.find("stream").value_or("");
-  if (!options.stream.empty() && options.stream != "stdout" && options.stream != "stderr")
-    return fail(Code::invalid, "stream: '{}' is neither stdout nor stderr", options.stream.substr(0, 64));
-  if (context.find("follow").value_or("") == "true") options.follow = agents::LogOptions::Follow::yes;
-  return options;
-}
-
 }  // namespace
 
 json::Value Api::agent_json(const agents::AgentView& view, agents::Detail detail) const {
@@ -71,6 +38,25 @@ Task<Api::Handled> Api::validate(Context& context) {
   co_return Reply{.body = json::Object{{"valid", !core::has_errors(parsed.diagnostics)},
                                        {"resources", parsed.agents.size()},
                                        {"diagnostics", diagnostics_json(parsed.diagnostics, source)}}};
+}
+
+// Changes nothing. An empty body plans for no agent: only what `prune` removes.
+Task<Api::Handled> Api::plan(Context& context) {
+  GANTRY_CO_TRY(core::Source source, co_await read_source(context, "request"));
+  core::Parsed parsed;
+  if (!trim(source.text).empty()) parsed = core::parse_resources(source);
+  if (core::has_errors(parsed.diagnostics)) {
+    std::string members = "\"diagnostics\":" + json::serialize(diagnostics_json(parsed.diagnostics, source));
+    co_await net::respond_error(context.exchange, Error(Code::invalid, "the agents have errors"), {}, members);
+    co_return std::optional<Reply>{};
+  }
+  agents::PlanOptions options;
+  for (const auto& [name, value] : context.query)
+    if (name == "prune") options.prune.push_back(value);
+  GANTRY_CO_TRY(auto steps, server_.agents().plan(context.scope, parsed.agents, options));
+  json::Array data;
+  for (const agents::PlanStep& step : steps) data.push_back(agents::to_json(step));
+  co_return Reply{.body = listing(std::move(data), "")};
 }
 
 Task<Api::Handled> Api::put_workdir(Context& context) {
@@ -179,43 +165,23 @@ Task<Api::Handled> Api::agent_health(Context& context) {
   co_return Reply{.body = agents::to_json(health)};
 }
 
-Task<Api::Handled> Api::agent_stats(Context& context) {
-  GANTRY_CO_TRY(auto rows, co_await server_.agents().stats(context.scope, name_of(context)));
-  json::Array data;
-  for (const agents::StatsView& row : rows) data.push_back(agents::to_json(row));
-  co_return Reply{.body = listing(std::move(data), "")};
-}
+Task<Api::Handled> Api::agent_stats(Context& context) { co_return co_await stats_of(context, {name_of(context)}); }
 
 Task<Api::Handled> Api::all_stats(Context& context) {
-  GANTRY_CO_TRY(auto rows, co_await server_.agents().stats(context.scope, ""));
-  json::Array data;
-  for (const agents::StatsView& row : rows) data.push_back(agents::to_json(row));
-  co_return Reply{.body = listing(std::move(data), "")};
+  std::vector<std::string> names;
+  for (const auto& [name, value] : context.query)
+    if (name == "agent") names.push_back(value);
+  co_return co_await stats_of(context, std::move(names));
 }
 
-// One JSON object a line; a follower gets new lines until it leaves or the server stops.
-Task<Api::Handled> Api::agent_logs(Context& context) {
-  GANTRY_CO_TRY(agents::LogOptions options, log_options(context, server_.clock().now()));
-  GANTRY_CO_TRY(auto reader, co_await server_.agents().logs(context.scope, name_of(context), options));
-  net::Exchange& exchange = context.exchange;
-  auto started = exchange.start(200, {{"Content-Type", "application/jsonl"}, {"Cache-Control", "no-store"}},
-                                net::Framing::chunked());
-  if (!started) co_return std::unexpected(std::move(started).error());
-  co_await exchange.flush();
-  while (!reader->ended() && !exchange.client_gone() && !exchange.draining()) {
-    auto lines = co_await reader->next(follow_patience);
-    if (!lines) {
-      server_.log().warn("a log cannot be read", telemetry::field("agent", name_of(context)),
-                         telemetry::field("error", lines.error()));
-      exchange.abort();
-      co_return std::optional<Reply>{};
-    }
-    std::string text;
-    for (const agents::LogLine& line : *lines) text += json::serialize(agents::to_json(line)) + "\n";
-    if (!text.empty() && !co_await exchange.send_body(text)) co_return std::optional<Reply>{};
-  }
-  co_await exchange.finish();
-  co_return std::optional<Reply>{};
+Task<Api::Handled> Api::stats_of(Context& context, std::vector<std::string> names) {
+  GANTRY_CO_TRY(agents::StatsReport report, co_await server_.agents().stats(context.scope, std::move(names)));
+  json::Array data, agents;
+  for (const agents::StatsView& row : report.instances) data.push_back(agents::to_json(row));
+  for (const agents::AgentStatsView& row : report.agents) agents.push_back(agents::to_json(row));
+  json::Value body = listing(std::move(data), "");
+  body.as_object()["agents"] = std::move(agents);
+  co_return Reply{.body = std::move(body)};
 }
 
 }  // namespace gantry::server

@@ -154,7 +154,21 @@ void Composition::make_journal() {
   journal_ = journal::make_segments(std::move(journal_options), clock_, random_);
 }
 
+Result<agents::Limits> Composition::configured_quotas() const {
+  agents::Limits limits;
+  for (agents::Resource resource : agents::all_resources) {
+    const std::string option = fmt::format("quota_{}", agents::to_string(resource));
+    auto limit = agents::parse_limit(resource, options_.config.text(option));
+    if (!limit)
+      return std::unexpected(Error(ErrorId::GR0701, fmt::format("quota_{}", limit.error().reason()))
+                                 .with_hint("gantry config view --origin"));
+    limits[static_cast<size_t>(resource)] = *limit;
+  }
+  return limits;
+}
+
 Result<void> Composition::make_features() {
+  GANTRY_TRY(agents::Limits quotas, configured_quotas());
   audit_ = std::make_unique<audit::Trail>(audit::Parts{*journal_, *database_, clock_},
                                           audit::Options{.retention = options_.config.duration("audit_retention")});
   requests_ = std::make_unique<requests::Requests>(
@@ -162,7 +176,7 @@ Result<void> Composition::make_features() {
       requests::Options{.orphan_retention = options_.config.duration("retention")});
   agents_ = std::make_unique<agents::Agents>(
       agents::Parts{*database_, *sandbox_, *threads_, *blocking_, clock_, random_, log_},
-      agents::Options{.data = data_});
+      agents::Options{.data = data_, .quota_scope = scope(), .quotas = quotas});
   proxy_ = std::make_unique<proxy::Proxy>(
       proxy::Parts{*agents_, *requests_, *threads_, *blocking_, clock_, random_, log_},
       proxy::Options{.request_body_limit = options_.config.size("request_body_limit"),

@@ -72,6 +72,7 @@ class Composition {
   Result<void> open_vault();
   void make_journal();
   Result<void> open_sandbox();
+  Result<agents::Limits> configured_quotas() const;
   Result<void> make_features();
   Result<void> make_webhooks();
   Result<void> start_features();

@@ -64,6 +64,13 @@ std::string labels_in_words(const json::Value& agent) {
   return fmt::format("{}", fmt::join(parts, ", "));
 }
 
+std::string names_in_words(const json::Value& agent, std::string_view member) {
+  std::vector<std::string> names;
+  for (const auto& name : array_at(agent, member))
+    if (name.is_string()) names.emplace_back(name.get_string());
+  return fmt::format("{}", fmt::join(names, ", "));
+}
+
 std::string render_agent(const json::Value& agent, const Style& style, Time now) {
   std::string status = text_at(agent, "status");
   std::string out = render_pairs(
@@ -74,6 +81,8 @@ std::string render_agent(const json::Value& agent, const Style& style, Time now)
        {"Id", {text_at(agent, "id")}},
        {"Scope", {text_at(agent, "scope")}},
        {"Labels", {labels_in_words(agent)}},
+       {"Depends on", {names_in_words(agent, "depends_on")}},
+       {"Waits for", {names_in_words(agent, "waits_for"), Tint::warn}},
        {"Revision", {fmt::format("{} ({})", text_at(agent, "revision_number"), text_at(agent, "revision"))}},
        {"Address", {"/agent/" + text_at(agent, "name") + "/" + (bool_at(agent, "public") ? " (public)" : "")}},
        {"Requests", {fmt::format("{} pending, {} processing", int_at(agent, "pending"), int_at(agent, "processing"))}},
@@ -99,11 +108,12 @@ std::string render_agent(const json::Value& agent, const Style& style, Time now)
 
 Listing health_listing(Time now) {
   return {{number_column("REPLICA", "replica"),
+           text_column("PROBE", "probe"),
            {"HEALTHY",
             [](const json::Value& row) {
               return bool_at(row, "healthy") ? Cell{"yes", Tint::good} : Cell{"no", Tint::bad};
             }},
-           text_column("PROBE", "kind"),
+           text_column("KIND", "kind"),
            age_column("CHECKED", "checked_at", now),
            number_column("FAILURES", "consecutive_failures"),
            text_column("INSTANCE", "id"),
@@ -112,46 +122,20 @@ Listing health_listing(Time now) {
           "no instances"};
 }
 
-enum class Unit { count, bytes };
-
-Cell share_cell(const json::Value& row, std::string_view used, std::string_view limit, Unit unit) {
-  auto spelled = [&](int64_t value) {
-    return unit == Unit::bytes ? format_bytes_short({static_cast<uint64_t>(std::max<int64_t>(0, value))})
-                               : std::to_string(value);
-  };
-  int64_t have = int_at(row, used), most = int_at(row, limit);
-  if (most <= 0) return {spelled(have)};
-  // Nine tenths is where a person should look.
-  return {fmt::format("{} / {}", spelled(have), spelled(most)), have * 10 >= most * 9 ? Tint::warn : Tint::plain};
-}
-
-Listing stats_listing() {
-  return {{text_column("AGENT", "agent"),
-           number_column("REPLICA", "replica"),
-           {"CPU", [](const json::Value& row) { return Cell{fmt::format("{:.1f} %", double_at(row, "cpu_percent"))}; },
-            Detail::always, Align::right},
-           {"MEMORY",
-            [](const json::Value& row) { return share_cell(row, "memory_bytes", "memory_limit_bytes", Unit::bytes); },
-            Detail::always, Align::right},
-           {"PIDS", [](const json::Value& row) { return share_cell(row, "pids", "pids_limit", Unit::count); },
-            Detail::always, Align::right},
-           number_column("IN FLIGHT", "in_flight"),
-           number_column("REQUESTS", "requests_total"),
-           number_column("RESTARTS", "restarts"),
-           {"BREAKER",
-            [](const json::Value& row) {
-              std::string state = text_at(row, "breaker");
-              const Tint tint = state == "closed" ? Tint::plain : Tint::warn;
-              return Cell{std::move(state), tint};
-            }},
-           {"CPU TIME",
-            [](const json::Value& row) {
-              return Cell{format_duration_short(std::chrono::milliseconds(int_at(row, "cpu_ms")))};
-            },
-            Detail::wide, Align::right},
-           text_column("INSTANCE", "instance", Detail::wide)},
-          "instance",
-          "no instances are running"};
+// A row for each probe, or one that says that none was asked yet.
+json::Array probe_rows(const json::Array& instances) {
+  json::Array rows;
+  for (const json::Value& instance : instances) {
+    const json::Array& probes = array_at(instance, "probes");
+    if (probes.empty()) rows.push_back(instance);
+    for (const json::Value& probe : probes) {
+      json::Object row = probe.as_object();
+      row["id"] = text_at(instance, "id");
+      row["replica"] = int_at(instance, "replica");
+      rows.push_back(std::move(row));
+    }
+  }
+  return rows;
 }
 
 }  // namespace
@@ -197,7 +181,7 @@ Result<json::Array> wait_for(Session& session, ApiClient& api, const std::vector
       if (!agent) return std::unexpected(about_agent(api, goal.agent, std::move(agent).error()));
       if (!goal.reached(*agent)) {
         open.push_back(fmt::format("{} is {}", goal.agent, state_in_words(*agent)));
-        crashing = crashing || text_at(*agent, "status") == "crash_loop";
+        crashing = crashing || text_at(*agent, "status") == "crash_loop" || bool_at(*agent, "stuck");
       }
       agents.push_back(std::move(*agent));
     }
@@ -276,26 +260,14 @@ Result<int> run_health(Session& session) {
   const json::Array& instances = array_at(*health, "instances");
   session.print_value(*health, "agent", [&](const json::Value& value) {
     std::string status = text_at(value, "status");
-    return fmt::format("{} is {}\n{}", text_at(value, "agent"),
-                       session.out_style().paint(tint_of_status(status), status),
-                       render_listing(health_listing(session.now()), instances, session.format(), session.canvas()));
+    return fmt::format(
+        "{} is {}\n{}", text_at(value, "agent"), session.out_style().paint(tint_of_status(status), status),
+        render_listing(health_listing(session.now()), probe_rows(instances), session.format(), session.canvas()));
   });
   bool healthy = !instances.empty() &&
                  std::ranges::all_of(instances, [](const json::Value& row) { return bool_at(row, "healthy"); });
   if (!healthy) session.suggest(fmt::format("gantry logs {} --tail 50", name));
   return healthy ? 0 : 1;
-}
-
-Result<int> run_stats(Session& session) {
-  auto name = session.given().argument("NAME");
-  if (name && session.given().has("--all")) return fail(ErrorId::GR0801, "give either a name or --all, not both");
-  std::string target = name ? agent_path(*name, "stats") : "/v1/stats";
-  return watch(session, [&]() -> Result<Frame> {
-    GANTRY_TRY(ApiClient * api, session.api());
-    auto answer = api->get(target);
-    if (!answer) return std::unexpected(about_agent(*api, name.value_or(""), std::move(answer).error()));
-    return listing_frame(session, stats_listing(), array_at(*answer, "data"));
-  });
 }
 
 }  // namespace gantry::cli

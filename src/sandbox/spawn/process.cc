@@ -25,7 +25,7 @@ using spawn::start_fds;
 constexpr std::string_view sandbox_oom_score = "300";
 // Where unprivileged processes see the shared directories. In a mount namespace of our own, so that
 // /tmp of the host stays as it is.
-constexpr const char* stage = "/tmp";
+constexpr const char* stage = spawn::covered_directory;
 
 class SpawnProcess {
  public:
@@ -106,7 +106,9 @@ Result<std::vector<fs::path>> SpawnProcess::show_shared(const std::vector<fs::pa
     fs::path& place = visible.emplace_back(fs::path(stage) / std::to_string(i));
     std::string source = fmt::format("/proc/self/fd/{}", roots[i].get());
     if (mkdir(place.c_str(), 0755) != 0) return fail_errno("make " + place.string());
-    if (mount(source.c_str(), place.c_str(), nullptr, MS_BIND | MS_REC, nullptr) != 0)
+    // The stage lies upon what it covers and would come along.
+    const unsigned long flags = shared[i] == stage ? MS_BIND : MS_BIND | MS_REC;
+    if (mount(source.c_str(), place.c_str(), nullptr, flags, nullptr) != 0)
       return fail_errno("show " + shared[i].string());
   }
   return visible;

@@ -24,6 +24,9 @@ inline constexpr size_t start_fds = 5;
 inline constexpr int arguments_fd = 6;
 /// Where the shim is inside. bubblewrap takes everything from `arguments_fd` but the command.
 inline constexpr char shim_place[] = "/run/gantry/shim";
+/// What a spawn process that runs as root covers, to show the shared directories there; volumes in it are seen if it
+/// is shared too.
+inline constexpr char covered_directory[] = "/tmp";
 
 /// What the spawn process is told when it starts.
 struct Setup {

@@ -45,6 +45,30 @@ void mask_proc(Arguments& arguments, const HostView& host, const SandboxPlaces& 
     arguments.add({"--ro-bind", (places.run_dir / empty_directory).native(), directory});
 }
 
+// What is made anew must hold the mount points, and is closed when they are there.
+void put_app_together(Arguments& arguments, const SandboxPlaces& places) {
+  constexpr std::string_view directory_size = "1048576";
+  if (places.app.empty()) arguments.add({"--ro-bind", (places.run_dir / empty_directory).native(), "/app"});
+  for (const AppPart& part : places.app) {
+    switch (part.kind) {
+      case AppPart::Kind::files:
+        arguments.add({"--ro-bind", part.source.native(), part.place});
+        break;
+      case AppPart::Kind::link:
+        arguments.add({"--symlink", part.source.native(), part.place});
+        break;
+      case AppPart::Kind::empty:
+        arguments.add({"--perms", "0755", "--size", directory_size, "--tmpfs", part.place});
+        break;
+    }
+  }
+}
+
+void close_app(Arguments& arguments, const SandboxPlaces& places) {
+  for (const AppPart& part : places.app)
+    if (part.kind == AppPart::Kind::empty) arguments.add({"--remount-ro", part.place});
+}
+
 }  // namespace
 
 std::string bwrap_arguments(const HostView& host, const SandboxPlaces& places, const Spec& spec) {
@@ -66,9 +90,13 @@ std::string bwrap_arguments(const HostView& host, const SandboxPlaces& places, c
   arguments.tmpfs(spec.limits.tmp, "/tmp");
   arguments.add({"--symlink", "/tmp", "/var/tmp"});
 
-  std::string app = places.app.empty() ? (places.run_dir / empty_directory).native() : places.app.native();
-  arguments.add({"--ro-bind", app, "/app"});
+  put_app_together(arguments, places);
   arguments.add({"--bind", places.workspace.native(), "/workspace"});
+  for (const Volume& volume : places.volumes) {
+    const bool is_read_only = volume.access == Volume::Access::read_only;
+    arguments.add({is_read_only ? "--ro-bind" : "--bind", volume.host.native(), volume.place});
+  }
+  close_app(arguments, places);
   arguments.add({"--ro-bind", (places.run_dir / shim_file).native(), spawn::shim_place});
   arguments.add({"--remount-ro", "/", "--chdir", "/"});
   return std::move(arguments).take();

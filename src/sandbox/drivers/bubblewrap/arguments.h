@@ -6,6 +6,7 @@
 #include <vector>
 
 #include "sandbox/drivers/bubblewrap/root_files.h"
+#include "sandbox/drivers/bubblewrap/volumes.h"
 #include "sandbox/sandbox.h"
 
 namespace gantry::sandbox::bubblewrap {
@@ -13,9 +14,10 @@ namespace gantry::sandbox::bubblewrap {
 /// Where things are for the unprivileged process that runs bubblewrap.
 struct SandboxPlaces {
   std::filesystem::path run_dir;
-  std::filesystem::path app;
+  std::vector<AppPart> app;  ///< nothing: an empty directory
   std::filesystem::path workspace;
   std::filesystem::path hosts;
+  std::vector<Volume> volumes;
 };
 
 /// Each argument followed by a zero, as `--args` reads them.

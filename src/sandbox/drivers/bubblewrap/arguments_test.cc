@@ -30,7 +30,11 @@ Spec spec() {
 const HostView host{.programs = {{Mount::Kind::read_only, "/usr", "/usr"}, {Mount::Kind::symlink, "usr/bin", "/bin"}},
                     .proc_files = {"/proc/kcore"},
                     .proc_directories = {"/proc/acpi"}};
-const SandboxPlaces places{"/run", "/data/app", "/data/work", "/data/hosts"};
+const SandboxPlaces places{.run_dir = "/run",
+                           .app = {{AppPart::Kind::files, "/data/app", "/app"}},
+                           .workspace = "/data/work",
+                           .hosts = "/data/hosts",
+                           .volumes = {}};
 
 TEST(BwrapArguments, IsolateAlwaysWithAUserNamespaceAndNoCapability) {
   auto words = split(bwrap_arguments(host, places, spec()));
@@ -60,6 +64,20 @@ TEST(BwrapArguments, GiveAnEmptyAppWhenThereIsNone) {
   SandboxPlaces without = places;
   without.app.clear();
   EXPECT_TRUE(has(split(bwrap_arguments(host, without, spec())), {"--ro-bind", "/run/empty", "/app"}));
+}
+
+TEST(BwrapArguments, MountVolumesUponWhatIsThereAndCloseWhatWasMadeForThem) {
+  SandboxPlaces with = places;
+  with.volumes = {{"/srv/models", "/app/models", Volume::Access::read_only},
+                  {"/srv/out", "/out", Volume::Access::read_write}};
+  with.app = {{AppPart::Kind::empty, "", "/app"},
+              {AppPart::Kind::files, "/data/app/app.py", "/app/app.py"},
+              {AppPart::Kind::link, "app.py", "/app/main.py"}};
+  auto words = split(bwrap_arguments(host, with, spec()));
+  EXPECT_TRUE(has(words, {"--perms", "0755", "--size", "1048576", "--tmpfs", "/app", "--ro-bind", "/data/app/app.py",
+                          "/app/app.py", "--symlink", "app.py", "/app/main.py"}));
+  EXPECT_TRUE(has(words, {"--bind", "/data/work", "/workspace", "--ro-bind", "/srv/models", "/app/models", "--bind",
+                          "/srv/out", "/out", "--remount-ro", "/app"}));
 }
 
 TEST(HostView, ShowsProgramsOfThisMachine) {

@@ -82,8 +82,10 @@ Result<> BubblewrapDriver::open_here() {
 Task<Result<>> BubblewrapDriver::open_on_thread() {
   GANTRY_CO_TRY_VOID(open_here());
   GANTRY_CO_TRY(uint64_t network, os::own_network());
+  std::vector<fs::path> shown = shared_dirs_;
+  shown.emplace_back(spawn::covered_directory);
   spawn::ClientOptions client{.program = options_.spawn_program,
-                              .setup = {group_name(options_.run_dir), shared_dirs_, options_.bwrap_program, 0},
+                              .setup = {group_name(options_.run_dir), std::move(shown), options_.bwrap_program, 0},
                               .timeout = open_patience};
   spawn_ = std::make_unique<spawn::Client>(loop_.get_executor(), parts_.clock, std::move(client));
   usage_ = std::make_unique<UsageWatch>(parts_.clock, UsageWatchOptions{.interval = options_.usage_interval});
@@ -144,6 +146,9 @@ Result<> BubblewrapDriver::check_spec(const Spec& spec) const {
                   return has_zero(pair.first) || has_zero(pair.second) || pair.first.contains('=');
                 });
   if (zeroes) return fail(Code::invalid, "the command or the environment has a zero byte or '=' in a name");
+  for (const Volume& volume : spec.volumes)
+    if (!volume.host.is_absolute() || !volume.place.starts_with('/') || has_zero(volume.place))
+      return fail(Code::invalid, "the volume '{}' is not absolute on both sides", volume.place);
   if (instances_.contains(spec.id) || starting_.contains(spec.id))
     return fail(Code::conflict, "the instance runs already");
   if (instances_.size() + starting_.size() >= options_.max_sandboxes)
@@ -186,6 +191,9 @@ fs::path BubblewrapDriver::visible(const fs::path& path) const {
     if (below.empty() || *below.begin() == "..") continue;
     return below == "." ? places[i] : places[i] / below;
   }
+  const fs::path below = path.lexically_relative(spawn::covered_directory);
+  const bool is_covered = !below.empty() && *below.begin() != ".." && places.size() > shared_dirs_.size();
+  if (is_covered) return (places[shared_dirs_.size()] / below).lexically_normal();
   return path;
 }
 
@@ -248,8 +256,17 @@ Result<std::vector<os::Fd>> BubblewrapDriver::prepare_start(Attempt& attempt, os
     if (!path->empty() && path != &spec.workspace_dir) GANTRY_TRY_VOID(let_pass(*path));
   GANTRY_TRY_VOID(let_pass(spec.workspace_dir.parent_path()));
 
-  SandboxPlaces places{visible(options_.run_dir), spec.app_dir.empty() ? fs::path() : visible(spec.app_dir),
-                       visible(spec.workspace_dir), visible(hosts)};
+  GANTRY_TRY_VOID(check_access(spec.volumes, uid));
+  const fs::path app = spec.app_dir.empty() ? options_.run_dir / empty_directory : spec.app_dir;
+  SandboxPlaces places{.run_dir = visible(options_.run_dir),
+                       .app = {},
+                       .workspace = visible(spec.workspace_dir),
+                       .hosts = visible(hosts),
+                       .volumes = spec.volumes};
+  for (Volume& volume : places.volumes) volume.host = visible(volume.host);
+  GANTRY_TRY(places.app, lay_out_app(app, spec.volumes));
+  for (AppPart& part : places.app)
+    if (part.kind == AppPart::Kind::files) part.source = visible(part.source);
   os::Fd arguments(memfd_create("arguments", MFD_CLOEXEC));
   attempt.errors = os::Fd(memfd_create("errors", MFD_CLOEXEC));
   if (!arguments || !attempt.errors) return fail_errno("make a memory file");

@@ -38,8 +38,7 @@ Result<os::Fd> duplicate(const os::Fd& fd) {
 // The shim made it, but what arrives from inside is looked at: a master, and nothing that could block or surprise.
 Result<os::Fd> checked_master(os::Fd master) {
   unsigned number = 0;
-  if (!master || ::ioctl(master.get(), TIOCGPTN, &number) != 0)
-    return fail(Code::denied, "the shim sent no terminal");
+  if (!master || ::ioctl(master.get(), TIOCGPTN, &number) != 0) return fail(Code::denied, "the shim sent no terminal");
   return non_blocking(std::move(master));
 }
 
@@ -77,11 +76,11 @@ void Run::signal(int number) {
   });
 }
 
-Task<ExitInfo> Run::wait() {
-  for (;;) {
+Task<std::optional<ExitInfo>> Run::wait_until(SteadyTime deadline) {
+  for (bool in_time = true;;) {
     auto seen = finished_.ticket();
-    if (auto end = ended()) co_return *end;
-    co_await finished_.wait(seen, SteadyTime::max());
+    if (auto end = ended(); end || !in_time) co_return end;
+    in_time = co_await finished_.wait(seen, deadline);
   }
 }
 

@@ -32,7 +32,7 @@ class Run {
   std::optional<ExitInfo> ended() const;
   /// From any thread.
   void signal(int number);
-  Task<ExitInfo> wait();
+  Task<std::optional<ExitInfo>> wait_until(SteadyTime deadline);
 
  private:
   const Executor executor_;
@@ -51,7 +51,7 @@ class RunExec final : public Exec {
   ExecStreams& streams() override { return streams_; }
   void signal(int number) override { run_->signal(number); }
   Result<> resize(WindowSize size) override;
-  Task<ExitInfo> wait() override { return run_->wait(); }
+  Task<std::optional<ExitInfo>> wait_until(SteadyTime deadline) override { return run_->wait_until(deadline); }
   /// The descriptor that `resize` works on.
   void keep_terminal(os::Fd terminal) { terminal_ = std::move(terminal); }
 
