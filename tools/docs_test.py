@@ -8,6 +8,7 @@ import os
 import re
 import subprocess
 import sys
+import tempfile
 import unittest
 
 ROOT = os.path.dirname(os.path.dirname(os.path.abspath(__file__)))
@@ -133,9 +134,12 @@ class Resources(unittest.TestCase):
         for path, text in documents().items():
             for _, language, block in FENCE.findall(text):
                 if language == "yaml" and "kind: Agent" in block:
-                    with self.subTest(path):
+                    with self.subTest(path), tempfile.TemporaryDirectory() as folder:
+                        # The directories that it names are the reader's.
+                        for workdir in re.findall(r"\bworkdir: *([\w./-]+)", block):
+                            os.makedirs(os.path.join(folder, workdir), exist_ok=True)
                         done = subprocess.run([binary, "validate", "-f", "-"], input=block, capture_output=True, text=True,
-                                              env=environment, timeout=30)
+                                              env=environment, timeout=30, cwd=folder)
                         self.assertEqual(done.returncode, 0, done.stderr + done.stdout)
 
 

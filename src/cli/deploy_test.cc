@@ -299,13 +299,14 @@ TEST_F(Deploy, AWorkdirThatIsNotThereIsAMistakeOfItsFieldBeforeAnythingIsSent) {
 }
 
 TEST_F(Deploy, ADigestIsTakenForAWorkdirThatTheServerHas) {
+  api.on("HEAD /v1/workdirs/" + digest(), {200, ""});
   api.on("PUT /v1/agents/bot", {200, deployed("bot", "unchanged", agent_json("bot", "running", 1))});
   write("agents.yaml",
         fmt::format(
             "apiVersion: gantry/v1\nkind: Agent\nmetadata: {{ name: bot }}\nspec: {{ command: x, workdir: '{}' }}\n",
             digest()));
   EXPECT_EQ(terminal.run({"deploy", "--config", "agents.yaml", "--no-wait"}), 0) << terminal.err();
-  EXPECT_EQ(api.lines(), std::vector<std::string>{"PUT /v1/agents/bot"});
+  EXPECT_EQ(api.lines(), (std::vector<std::string>{"HEAD /v1/workdirs/" + digest(), "PUT /v1/agents/bot"}));
 }
 
 TEST_F(Deploy, EveryMistakeOfTheFlagsIsToldAtOnce) {

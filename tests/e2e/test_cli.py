@@ -183,7 +183,7 @@ def test_a_server_that_cannot_start_says_why_and_what_to_do(make_server, home):
             done = server.cli(*words, *detach)
             assert done.returncode == code and "\nhint: " in done.stderr and done.stdout == "", (words, detach, done.stderr)
         done = server.cli("up", "--data", home / "file", *detach)
-        assert done.returncode not in (0, 11) and "\nhint: " in done.stderr, (detach, done.stderr)
+        assert done.returncode not in (0, 11) and "\nhint: --data names a directory" in done.stderr, (detach, done.stderr)
     assert "7 validation failed" in " ".join(server.cli("help", "up").stdout.split())
 
 

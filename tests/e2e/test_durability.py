@@ -286,7 +286,7 @@ def test_a_second_server_on_one_data_directory_is_refused(server):
     second = GantryServer(server.home)
     process = second.spawn()
     try:
-        assert process.wait(30) == 11
+        assert process.wait(30) == 5
         assert process.stdout.read() == b""
     finally:
         process.stdout.close()

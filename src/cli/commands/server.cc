@@ -32,7 +32,8 @@ std::string ready_line(const json::Value& ready) {
 }
 
 Result<int> run_detached(Session& session, const std::filesystem::path& data) {
-  GANTRY_TRY_VOID(os::make_directories(data));
+  if (auto made = os::make_directories(data); !made)
+    return std::unexpected(std::move(made).error().with_hint("--data names a directory that this user can write to"));
   ServerChild::Options options{.program = session.environment().self,
                                .flags = flags_for_child(session),
                                .log = data / "server.log",
