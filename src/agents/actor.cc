@@ -350,8 +350,7 @@ void Actor::tell_changes() {
     const bool is_ended = instance.cause == StopCause::not_ready || instance.cause == StopCause::unhealthy;
     if (!is_ended && instance.status() != InstanceStatus::unready) continue;
     unhealthy.insert(instance.id);
-    if (!told_unhealthy_.contains(instance.id))
-      tell("instance.unhealthy", instance, instance.reason);
+    if (!told_unhealthy_.contains(instance.id)) tell("instance.unhealthy", instance, instance.reason);
   }
   told_unhealthy_ = std::move(unhealthy);
   const AgentStatus status = supervisor_.status();

@@ -99,8 +99,8 @@ Task<Result<Deployed>> Agents::deploy(Scope scope, core::AgentSpec spec) {
   });
   state.events.committed();
   if (!deployed.has_value())
-    co_return std::unexpected(state.with_close_dependency(scope, spec, std::move(deployed).error())
-                                  .wrap("agent '" + spec.name + "'"));
+    co_return std::unexpected(
+        state.with_close_dependency(scope, spec, std::move(deployed).error()).wrap("agent '" + spec.name + "'"));
   if (state.stopping) co_return fail(Code::unavailable, "the server is stopping");
   const Deployed::Outcome outcome = deployed->outcome;
   const std::shared_ptr<Actor> actor = state.actor_of(deployed->agent);

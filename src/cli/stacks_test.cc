@@ -36,6 +36,7 @@ std::string agent_json(std::string_view name) {
   return json::serialize(json::Object{{"name", name},
                                       {"status", "running"},
                                       {"ready", 1},
+                                      {"up_to_date", 1},
                                       {"replicas", 1},
                                       {"revision", "rev_1"},
                                       {"revision_number", 1}});

@@ -126,9 +126,8 @@ Result<std::vector<Checked>> read_input(Session& session) {
 
 Result<int> run_deploy(Session& session) {
   if (session.given().has("--prune") && session.given().list("--config").empty())
-    return std::unexpected(
-        Error(ErrorId::GR0801, "--prune needs --config: the file says which agents the stack has")
-            .with_hint("gantry deploy --config agents.yaml --prune"));
+    return std::unexpected(Error(ErrorId::GR0801, "--prune needs --config: the file says which agents the stack has")
+                               .with_hint("gantry deploy --config agents.yaml --prune"));
   GANTRY_TRY(auto inputs, read_input(session));
   return apply(session, std::move(inputs), Prune::as_given);
 }
