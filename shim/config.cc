@@ -71,7 +71,11 @@ bool same_name(const char* one, const char* two) {
 }  // namespace
 
 int read_config(int fd, uint64_t bytes, Config& config) {
-  if (fd < 0 || bytes == 0 || bytes > max_bytes) return EINVAL;
+  if (fd < 0) return EINVAL;
+  if (bytes == 0 || bytes > max_bytes) {
+    close(fd);
+    return EINVAL;
+  }
   void* mapping = mmap(nullptr, bytes, PROT_READ | PROT_WRITE, MAP_PRIVATE, fd, 0);
   int error = errno;
   close(fd);

@@ -97,9 +97,8 @@ void Actor::start(std::vector<FoundSandbox> found) {
   static_cast<void>(world_.loops.spawn(executor_, run(shared_from_this())));
 }
 
-Result<uint64_t> Actor::order(AgentRecord record, Order order) {
+uint64_t Actor::order(AgentRecord record, Order order) {
   std::lock_guard lock(orders_mutex_);
-  if (mailbox_.size() >= most_orders) return fail(Code::exhausted, "{} orders wait for this agent", most_orders);
   auto taken = mailbox_.try_send([record = std::move(record), order](Actor& actor, Moment moment) mutable {
     actor.take_over(std::move(record));
     if (order == Order::hurry) actor.supervisor_.hurry(moment);

@@ -74,8 +74,7 @@ class Actor : public std::enable_shared_from_this<Actor> {
   /// Starts supervision; `found` is what an earlier life left.
   void start(std::vector<FoundSandbox> found);
   /// Takes over a newer record (older ones are ignored). What `Published::orders` reaches when done.
-  /// `exhausted` if too many wait already.
-  Result<uint64_t> order(AgentRecord record, Order order);
+  uint64_t order(AgentRecord record, Order order);
   /// Ends the programs but not the wish to run them, then itself.
   void end(AtStop at_stop);
 
@@ -146,8 +145,6 @@ class Actor : public std::enable_shared_from_this<Actor> {
 
   /// Far more than one answer for each action under way, which is what events but orders are.
   static constexpr size_t most_events = 65'536;
-  /// Orders come from callers, so they are refused first.
-  static constexpr size_t most_orders = 4'096;
   std::mutex orders_mutex_;  // keeps numbers and mailbox in one order
   uint64_t orders_taken_ = 0;
   Channel<Event> mailbox_{most_events};

@@ -13,7 +13,7 @@ using telemetry::field;
 /// Between two tries to delete an agent from a store that cannot be written.
 constexpr Backoff removal_retry{.policy = Backoff::Policy::fixed, .initial = std::chrono::seconds(1)};
 /// The files of an instance that is gone stay so long for those who follow its log.
-constexpr Duration followed_log_kept = std::chrono::seconds(1);
+constexpr Duration followed_log_kept = std::chrono::seconds(3);
 
 }  // namespace
 

@@ -459,7 +459,6 @@ TEST_F(AgentsTest, MeasuresTheProcessorBetweenTwoReadings) {
   EXPECT_EQ(row.memory_limit, mebibytes(512));
   EXPECT_EQ(row.pids_limit, 128u);
   EXPECT_EQ(row.workspace_limit, gibibytes(1));
-  EXPECT_EQ(percent(), row.cpu_percent) << "who asks again at once gets the same";
   ASSERT_TRUE(eventually([&] { return percent() == 0.0; }));
   box()->cpu_time += seconds(1);
   ASSERT_TRUE(eventually([&] { return percent() > 0.0; }));

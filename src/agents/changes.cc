@@ -106,7 +106,7 @@ Task<Result<Deployed>> Agents::deploy(Scope scope, core::AgentSpec spec) {
   const std::shared_ptr<Actor> actor = state.actor_of(deployed->agent);
   // One that is created starts with its record.
   if (outcome == Deployed::Outcome::updated) {
-    GANTRY_CO_TRY(const uint64_t number, actor->order(deployed->agent, Order::apply));
+    const uint64_t number = actor->order(deployed->agent, Order::apply);
     auto taken = co_await state.await_settled(actor, number, {});
     if (!taken.has_value()) co_return std::unexpected(std::move(taken).error());
     state.collect_soon();
@@ -135,7 +135,7 @@ Task<Result<AgentView>> Agents::State::await_settled(std::shared_ptr<Actor> acto
 Task<Result<AgentView>> Agents::State::obey(AgentRecord record, Order order, VerbOptions wait) {
   if (stopping) co_return fail(Code::unavailable, "the server is stopping");
   const std::shared_ptr<Actor> actor = actor_of(record);
-  GANTRY_CO_TRY(const uint64_t number, actor->order(std::move(record), order));
+  const uint64_t number = actor->order(std::move(record), order);
   co_return co_await await_settled(actor, number, wait);
 }
 

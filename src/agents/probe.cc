@@ -134,7 +134,7 @@ std::string last_line(std::string_view said) {
 }
 
 Task<ProbeResult> ask_program(std::shared_ptr<sandbox::Sandbox> sandbox, core::Probe probe, SteadyTime deadline) {
-  auto started = co_await sandbox->exec({.command = probe.command});
+  auto started = co_await sandbox->exec({.command = probe.command, .purpose = sandbox::ExecSpec::Purpose::probe});
   if (!started) co_return unhealthy(started.error().reason());
   const Executor executor = co_await asio::this_coro::executor;
   auto asked = std::make_shared<Asked>(executor, *std::move(started));

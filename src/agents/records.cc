@@ -52,6 +52,7 @@ constexpr std::string_view steps[] = {R"sql(
     reason   TEXT NOT NULL
   ) STRICT;
   CREATE INDEX agent_events_by_agent ON agent_events (scope, agent, seq);
+  CREATE INDEX agent_events_by_seq ON agent_events (scope, seq);
 )sql",
                                       // What one replica asks for; NULL until the first start of a server that counts.
                                       R"sql(

@@ -140,8 +140,9 @@ void Supervisor::probed(InstanceId id, uint64_t generation, core::ProbeRole role
   probe.last = std::move(result);
   // Whoever waits for it to be ready is not kept waiting by an interval that is meant for the years after.
   const Duration interval = plan(role).interval;
-  const bool hurries =
-      instance->phase == Phase::probing && (interval == Duration{} || role != core::ProbeRole::startup);
+  const bool is_awaited =
+      role == core::ProbeRole::readiness || (role == core::ProbeRole::startup && interval == Duration{});
+  const bool hurries = instance->phase == Phase::probing && is_awaited;
   probe.next = now.steady + (hurries ? startup_probe_delay(*instance, now) : interval);
   if (role == core::ProbeRole::startup) judge_startup(*instance, now);
   if (role == core::ProbeRole::readiness) judge_readiness(*instance, now);

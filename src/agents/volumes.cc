@@ -44,6 +44,20 @@ Result<sandbox::Volume> resolve(const core::Volume& volume, const fs::path& data
                          is_read_only ? sandbox::Volume::Access::read_only : sandbox::Volume::Access::read_write};
 }
 
+// What a program may write it may also replace by a link: a path through there would lead where the program wants.
+Result<> check_nesting(const std::vector<sandbox::Volume>& volumes) {
+  for (const sandbox::Volume& inner : volumes)
+    for (const sandbox::Volume& outer : volumes)
+      if (outer.access == sandbox::Volume::Access::read_write && inner.host != outer.host &&
+          is_in(inner.host, outer.host))
+        return std::unexpected(
+            Error(ErrorId::GR0510, fmt::format("volume {}: '{}' is inside '{}', which the program "
+                                               "may write",
+                                               inner.place, inner.host.string(), outer.host.string()))
+                .with_hint("mount directories beside each other, or the outer one read-only"));
+  return {};
+}
+
 }  // namespace
 
 Result<std::vector<sandbox::Volume>> resolve_volumes(const std::vector<core::Volume>& volumes, const fs::path& data) {
@@ -57,6 +71,7 @@ Result<std::vector<sandbox::Volume>> resolve_volumes(const std::vector<core::Vol
     if (!one.has_value()) return std::unexpected(std::move(one).error().wrap("volume " + volume.container));
     resolved.push_back(std::move(*one));
   }
+  GANTRY_TRY_VOID(check_nesting(resolved));
   return resolved;
 }
 

@@ -1,7 +1,8 @@
 #include "cli/exec_call.h"
 
+#include <poll.h>
+#include <sys/epoll.h>
 #include <sys/ioctl.h>
-#include <sys/stat.h>
 #include <termios.h>
 #include <unistd.h>
 
@@ -12,6 +13,7 @@
 
 #include "cli/api_client.h"
 #include "core/core.h"
+#include "os/os.h"
 
 namespace gantry::cli {
 namespace {
@@ -58,6 +60,11 @@ Result<> write_out(int fd, std::string_view bytes) {
   while (!bytes.empty()) {
     const ssize_t wrote = ::write(fd, bytes.data(), bytes.size());
     if (wrote < 0 && errno == EINTR) continue;
+    if (wrote < 0 && errno == EAGAIN) {  // somebody else has made what we share non-blocking
+      pollfd entry{fd, POLLOUT, 0};
+      ::poll(&entry, 1, -1);
+      continue;
+    }
     if (wrote < 0) return fail_errno("write the output of the program");
     bytes.remove_prefix(static_cast<size_t>(wrote));
   }
@@ -157,10 +164,7 @@ class Relay {
   void finish() {
     done_ = true;
     boost::system::error_code ignored;
-    if (input_.is_open()) {
-      input_.cancel(ignored);
-      static_cast<void>(input_.release());  // it is the process's own
-    }
+    input_.cancel(ignored);
     signals_.cancel(ignored);
     pings_.cancel();
     changed_.notify();
@@ -188,21 +192,30 @@ class Relay {
     static_cast<void>(co_await connection_.finish());
   }
 
-  // Waits without making stdin non-blocking: its open file is the shell's, too.
+  // Asio makes what it watches non-blocking, and the open file of stdin is the shell's, too: it watches an epoll
+  // instance that watches stdin. False if there is nothing to wait for, as with files and /dev/null.
+  bool watch_input() {
+    os::Fd watch(::epoll_create1(EPOLL_CLOEXEC));
+    epoll_event event{.events = EPOLLIN, .data = {}};
+    if (!watch || ::epoll_ctl(watch.get(), EPOLL_CTL_ADD, STDIN_FILENO, &event) != 0) return false;
+    boost::system::error_code error;
+    input_.assign(watch.release(), error);
+    return !error;
+  }
+
   Task<void> take_input() {
     if (!call_.sends_input) co_return;
-    struct stat status{};
-    const bool is_file = ::fstat(STDIN_FILENO, &status) == 0 && S_ISREG(status.st_mode);
-    boost::system::error_code error;
-    if (!is_file) input_.assign(STDIN_FILENO, error);
+    const bool is_watched = watch_input();
     std::vector<char> buffer(buffer_bytes);
-    while (!done_ && !error) {
-      if (is_file)
-        co_await asio::post(co_await asio::this_coro::executor, use_task);
-      else
+    while (!done_) {
+      boost::system::error_code error;
+      if (is_watched)
         std::tie(error) = co_await input_.async_wait(Descriptor::wait_read, use_tuple);
-      if (error || done_) co_return;
-      const ssize_t got = ::read(STDIN_FILENO, buffer.data(), buffer.size());
+      else
+        co_await asio::post(co_await asio::this_coro::executor, use_task);
+      if (done_) co_return;
+      const ssize_t got = error ? 0 : ::read(STDIN_FILENO, buffer.data(), buffer.size());
+      if (got < 0 && (errno == EAGAIN || errno == EINTR)) continue;
       if (got <= 0) break;
       add(core::exec_frame(ExecFrame::input, {buffer.data(), static_cast<size_t>(got)}));
       for (;;) {
@@ -222,9 +235,18 @@ class Relay {
     while (!done_) {
       auto [error, number] = co_await signals_.async_wait(use_tuple);
       if (error) co_return;
-      if (number != SIGWINCH)
+      const bool is_signal = number != SIGWINCH;
+      // Input that nobody reads may keep the first one back: the second one ends the call, and with it the program.
+      if (is_signal && signalled_ && !pending_.empty()) {
+        result_ = ExecEnd{128 + number, fmt::format("signal {}", number), false, {}, {}};
+        connection_.close();
+        co_return;
+      }
+      if (is_signal) {
+        signalled_ = true;
         add(core::exec_frame(ExecFrame::signal, std::string(1, static_cast<char>(number))));
-      else if (auto window = window_json(); window && call_.has_terminal)
+      }
+      if (auto window = window_json(); !is_signal && window && call_.has_terminal)
         add(core::exec_frame(ExecFrame::resize, json::serialize(*window)));
     }
   }
@@ -245,6 +267,7 @@ class Relay {
   Timer pings_;
   std::string pending_, output_, errors_;
   bool done_ = false;
+  bool signalled_ = false;
   Notifier changed_;
   Result<ExecEnd> result_;
 };

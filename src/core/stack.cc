@@ -36,6 +36,19 @@ json::Value value_at(const Leaves& leaves, const std::string& field) {
   return found == leaves.end() ? json::Value(nullptr) : found->second;
 }
 
+// A value that one side has in clear and the other as a reference may be the secret itself.
+void hide_literals(std::vector<Change>& changes, const AgentSpec& before, const AgentSpec& after) {
+  constexpr std::string_view prefix = "env.";
+  for (Change& change : changes) {
+    if (!change.field.starts_with(prefix)) continue;
+    const std::string name = change.field.substr(prefix.size());
+    const bool was_reference = before.env_from.contains(name), is_reference = after.env_from.contains(name);
+    if (was_reference == is_reference) continue;
+    (was_reference ? change.to : change.from) = nullptr;
+    change.hidden = true;
+  }
+}
+
 void add_hidden(std::vector<Change>& changes, const AgentSpec& before, const AgentSpec& after) {
   for (const auto& [name, reference] : after.env_from) {
     auto old_reference = before.env_from.find(name);
@@ -93,6 +106,7 @@ std::vector<Change> differences(const AgentSpec& before, const AgentSpec& after)
     if (value_at(to, field) != value) changes.push_back({field, value, value_at(to, field)});
   for (const auto& [field, value] : to)
     if (!from.contains(field)) changes.push_back({field, nullptr, value});
+  hide_literals(changes, before, after);
   add_hidden(changes, before, after);
   std::ranges::sort(changes, {}, &Change::field);
   return changes;

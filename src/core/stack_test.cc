@@ -75,11 +75,11 @@ TEST(Differences, NeverShowAValueThatCameFromAReference) {
   after.env["OTHER"] = "secret";
   after.env_from["OTHER"] = "${THIRD}";
   EXPECT_EQ(words_of(differences(before, after)),
-            "env.KEY: \"${SECRET}\" -> \"${ANOTHER}\"\nenv.OTHER: \"plain\" -> \"${THIRD}\"\n");
-  // The same value under another reference is a change that people can see.
+            "env.KEY: \"${SECRET}\" -> \"${ANOTHER}\"\nenv.OTHER: null -> \"${THIRD}\" (hidden)\n");
+  // What stands in clear now may be the secret that was a reference.
   after = before;
   after.env_from.clear();
-  EXPECT_EQ(words_of(differences(before, after)), "env.KEY: \"${SECRET}\" -> \"old secret\"\n");
+  EXPECT_EQ(words_of(differences(before, after)), "env.KEY: \"${SECRET}\" -> null (hidden)\n");
 }
 
 constexpr std::string_view two_agents =

@@ -13,8 +13,8 @@ constexpr size_t max_path = 4096;
 constexpr std::string_view own_places[] = {"/app",   "/bin",   "/boot",   "/dev",  "/etc",      "/lib",
                                            "/lib32", "/lib64", "/libx32", "/proc", "/run",      "/sbin",
                                            "/sys",   "/tmp",   "/usr",    "/var",  "/workspace"};
-// Of these only the top is.
-constexpr std::string_view open_places[] = {"/app", "/workspace"};
+// Of this only the top is. Below /workspace the program could leave a link that leads elsewhere.
+constexpr std::string_view open_places[] = {"/app"};
 
 bool is_below(std::string_view path, std::string_view top) {
   return path.size() > top.size() && path.starts_with(top) && path[top.size()] == '/';
@@ -84,7 +84,7 @@ void AgentReader::check_container(const yaml::Node& node, const std::string& pat
                   "it starts with `/` and has no `..`, such as `/models`");
   if (is_own_place(text))
     return refuse(fmt::format("`{}` belongs to the sandbox", clip(text)),
-                  "use a path such as `/models`, `/app/models` or `/workspace/models`");
+                  "use a path such as `/models` or `/app/models`");
   for (const Volume& other : out.volumes)
     if (other.container == text || is_below(text, other.container) || is_below(other.container, text))
       return refuse(fmt::format("`{}` is in the way of the volume at `{}`", clip(text), clip(other.container)),

@@ -73,7 +73,8 @@ Task<void> Proxy::State::pass_through(net::Exchange& exchange, Call call, std::s
   auto lease = route->try_acquire(agents::OnNone::give_up);
   if (!lease) {
     Preference preference = parse_preference(exchange.request().headers, options_.longest_wait);
-    auto waited = co_await wait_for_slot(exchange, route, preference);
+    const Audience audience = call.principal == "anonymous" ? Audience::anybody : Audience::keyed;
+    auto waited = co_await wait_for_slot(exchange, route, audience, preference);
     if (!waited) {
       co_await net::respond_error(exchange, waited.error(), parts_.requests.make_id().to_string());
       co_return;
@@ -84,7 +85,8 @@ Task<void> Proxy::State::pass_through(net::Exchange& exchange, Call call, std::s
 }
 
 // A route only knows whether it may send: what the agent does, and why, its supervisor knows.
-std::string Proxy::State::state_in_words(const agents::Route& route) const {
+std::string Proxy::State::state_in_words(const agents::Route& route, Audience audience) const {
+  if (audience == Audience::anybody) return std::string(to_string(route.availability()));
   const auto agent = parts_.agents.get(route.scope(), route.name());
   if (!agent) return std::string(to_string(route.availability()));
   std::string words(to_string(agent->status));
@@ -100,7 +102,7 @@ std::string Proxy::State::state_in_words(const agents::Route& route) const {
 }
 
 Task<Result<agents::Lease>> Proxy::State::wait_for_slot(net::Exchange& exchange, std::shared_ptr<agents::Route> route,
-                                                        Preference preference) {
+                                                        Audience audience, Preference preference) {
   agents::Availability availability = route->availability();
   Duration patience = availability == agents::Availability::ready ? options_.patience : Duration{};
   // Behind an open circuit breaker it would wait for nothing that it can know of.
@@ -112,7 +114,7 @@ Task<Result<agents::Lease>> Proxy::State::wait_for_slot(net::Exchange& exchange,
                    fmt::format("agent '{}' failed too often: its circuit breaker is open", route->name()))
           .with_hint(fmt::format("gantry inspect {} and gantry logs {} show why; requests are let through again soon",
                                  route->name(), route->name()));
-    return Error(ErrorId::GR0403, fmt::format("agent '{}' is {}", route->name(), state_in_words(*route)))
+    return Error(ErrorId::GR0403, fmt::format("agent '{}' is {}", route->name(), state_in_words(*route, audience)))
         .with_hint(fmt::format("gantry inspect {} shows why; a caller can wait with the header Prefer: wait=30",
                                route->name()));
   };

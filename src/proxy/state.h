@@ -57,10 +57,12 @@ class Proxy::State final : public Background {
   // pass_through.cc
   Task<void> pass_through(net::Exchange& exchange, Call call, std::shared_ptr<agents::Route> route);
   Task<void> forward(net::Exchange& exchange, Call call, std::shared_ptr<agents::Route> route, agents::Lease lease);
+  /// Reasons hold paths and names that are nothing for somebody without a key.
+  enum class Audience { keyed, anybody };
   Task<Result<agents::Lease>> wait_for_slot(net::Exchange& exchange, std::shared_ptr<agents::Route> route,
-                                            Preference preference);
+                                            Audience audience, Preference preference);
 
-  std::string state_in_words(const agents::Route& route) const;
+  std::string state_in_words(const agents::Route& route, Audience audience) const;
 
   // journaled.cc
   Task<void> journaled(net::Exchange& exchange, Call call, std::shared_ptr<agents::Route> route);

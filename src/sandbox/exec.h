@@ -26,6 +26,8 @@ struct ExecSpec {
   std::vector<std::string> command;                      ///< [0] is searched in PATH inside unless it has a `/`
   std::vector<std::pair<std::string, std::string>> env;  ///< instead of, or besides, the main program's
   std::string directory = "/app";                        ///< inside
+  /// A few places are kept for probes, so that sessions cannot make a program look ill.
+  enum class Purpose { session, probe } purpose = Purpose::session;
   /// With a terminal of the sandbox's own; without, stdin, stdout and stderr are pipes.
   std::optional<WindowSize> terminal;
 };

@@ -138,7 +138,7 @@ TEST_P(ExecSuite, EndsWithItsSandbox) {
 }
 
 TEST_P(ExecSuite, IsBoundedAndGivesItsPlaceBack) {
-  constexpr size_t most = 64;
+  constexpr size_t most = 60;
   Spec spec = host.shell("many", "sleep 1000");
   spec.limits.pids = 0;
   auto box = host.start(spec);
@@ -147,6 +147,9 @@ TEST_P(ExecSuite, IsBoundedAndGivesItsPlaceBack) {
   auto refused = host.wait(box->exec(sh("true")));
   ASSERT_FALSE(refused.has_value());
   EXPECT_EQ(refused.error().code(), Code::exhausted);
+  ExecSpec check = sh("echo well");
+  check.purpose = ExecSpec::Purpose::probe;
+  EXPECT_EQ(output(*box, check), "well\n") << "a probe has a place of its own";
   programs.front()->signal(SIGKILL);
   host.wait(programs.front()->wait());
   EXPECT_EQ(output(*box, sh("echo again")), "again\n");

@@ -75,7 +75,7 @@ class Sandbox {
   virtual Task<Result<>> resume() = 0;
 
   /// Starts a program beside the main one; returns once its `execve` has succeeded. GR0302 if it cannot be
-  /// executed, `conflict` while the sandbox is paused, `exhausted` above 64 at a time, `unsupported` if the driver, or
+  /// executed, `conflict` while the sandbox is paused, `exhausted` above 60 at a time, `unsupported` if the driver, or
   /// the older shim of a sandbox from before an upgrade, cannot.
   virtual Task<Result<std::unique_ptr<Exec>>> exec(ExecSpec) {
     co_return fail(Code::unsupported, "this driver runs no program beside the main one");

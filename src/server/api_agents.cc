@@ -47,7 +47,10 @@ Task<Api::Handled> Api::plan(Context& context) {
   if (!trim(source.text).empty()) parsed = core::parse_resources(source);
   if (core::has_errors(parsed.diagnostics)) {
     std::string members = "\"diagnostics\":" + json::serialize(diagnostics_json(parsed.diagnostics, source));
-    co_await net::respond_error(context.exchange, Error(Code::invalid, "the agents have errors"), {}, members);
+    co_await refuse(context.exchange,
+                    Error(Code::invalid, "the agents have errors")
+                        .with_hint("correct what `diagnostics` names; POST /v1/validate checks without a plan"),
+                    members);
     co_return std::optional<Reply>{};
   }
   agents::PlanOptions options;

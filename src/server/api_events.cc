@@ -17,7 +17,7 @@ Result<std::optional<uint64_t>> seq_of(const Context& context) {
   if (!text || text->empty()) return std::optional<uint64_t>();
   uint64_t seq = 0;
   auto [end, error] = std::from_chars(text->data(), text->data() + text->size(), seq);
-  if (error != std::errc() || end != text->data() + text->size())
+  if (error != std::errc() || end != text->data() + text->size() || seq > INT64_MAX)
     return fail(Code::invalid, "after: '{}' is no cursor", text->substr(0, 64));
   return std::optional<uint64_t>(seq);
 }
@@ -66,6 +66,7 @@ Task<Api::Handled> Api::follow_events(Context& context, agents::EventFilter filt
   if (!started) co_return std::unexpected(std::move(started).error());
   co_await exchange.flush();
   SteadyTime said = server_.clock().steady();
+  bool has_read = !after;
   while (!exchange.client_gone() && !exchange.draining()) {
     std::string text;
     for (const agents::EventView& event : events) text += json::serialize(agents::to_json(event)) + "\n";
@@ -75,8 +76,11 @@ Task<Api::Handled> Api::follow_events(Context& context, agents::EventFilter filt
       if (!co_await exchange.send_body(text)) co_return std::optional<Reply>{};
       said = server_.clock().steady();
     }
-    if (filter.until && server_.clock().now() > *filter.until) break;
-    auto next = co_await server_.agents().wait_for_events(context.scope, filter, follow_patience);
+    const bool is_over = filter.until && server_.clock().now() > *filter.until;
+    if (is_over && events.empty() && has_read) break;
+    has_read = true;
+    auto next = co_await server_.agents().wait_for_events(context.scope, filter,
+                                                          is_over ? Duration{} : Duration(follow_patience));
     if (!next) {
       exchange.abort();
       co_return std::optional<Reply>{};

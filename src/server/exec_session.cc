@@ -139,10 +139,10 @@ bool ExecSession::obey(const core::ExecMessage& message) {
       if (!input_ended_) to_program_ += message.bytes;
       break;
     case ExecFrame::end_of_input:
-      if (has_terminal_)
-        to_program_ += end_of_transmission;
-      else
+      if (!has_terminal_)
         input_ended_ = true;
+      else if (!input_ended_)
+        to_program_ += end_of_transmission;
       break;
     case ExecFrame::resize:
       if (auto value = json::parse(message.bytes))
@@ -164,13 +164,17 @@ Task<void> ExecSession::write_input() {
     if (!to_program_.empty()) {
       std::string bytes = std::exchange(to_program_, {});
       auto [error, size] = co_await asio::async_write(input_, asio::buffer(bytes), use_tuple);
-      if (error) break;  // it does not read any more
+      if (error) break;
       changed_.notify();
       continue;
     }
     if (input_ended_ || end_ || gone_) break;
     co_await changed_.wait(seen, SteadyTime::max());
   }
+  // It may not read any more: what comes is thrown away, so that signals behind it are still seen.
+  input_ended_ = true;
+  to_program_.clear();
+  changed_.notify();
   boost::system::error_code ignored;
   if (!has_terminal_ || end_ || gone_) input_.close(ignored);
 }

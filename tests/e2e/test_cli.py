@@ -78,7 +78,7 @@ def test_every_command_prints_json_that_parses(server, project):
     request_id = server.call("yaml-bot", "/do/a", "POST", "x").headers["Gantry-Request-Id"]
     commands = [
         ("status",), ("encryption", "status"), ("doctor",), ("doctor", "--storage"), ("version",), ("list",), ("ps",), ("inspect", "yaml-bot"), ("health", "yaml-bot"),
-        ("stats",), ("stats", "yaml-bot"), ("top",), ("events",), ("quota",), ("quota", "set", "agents=100"), ("logs", "yaml-bot"), ("logs", "--all"), ("requests", "list"), ("requests", "show", request_id),
+        ("stats",), ("stats", "yaml-bot"), ("top",), ("events",), ("quota",), ("quota", "set", "agents=100"), ("exec", "yaml-bot", "-n", "true"), ("logs", "yaml-bot"), ("logs", "--all"), ("requests", "list"), ("requests", "show", request_id),
         ("requests", "replay", request_id, "--wait", "30s"), ("requests", "export"), ("audit", "list"), ("webhooks", "list"), ("invoke", "yaml-bot", "/self"), ("invoke", "yaml-bot", "/do/b", "-d", "x"),
         ("validate", "-f", project / "agents.yaml"), ("diff", project / "agents.yaml"), ("export", "--all"), ("import", project / "agents.yaml"), ("config", "view"), ("config", "view", "--origin"), ("config", "get", "listen"),
         ("config", "set", "listen", "127.0.0.1:9000"), ("config", "reset", "listen"), ("help",), ("help", "deploy"), ("completion", "bash"),

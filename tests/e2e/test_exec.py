@@ -8,6 +8,7 @@ import signal
 import struct
 import subprocess
 import termios
+import threading
 
 from gantry_server import binary, wait_for
 
@@ -16,6 +17,14 @@ PATIENCE = 60
 
 def run(server, *words, **options):
     return server.cli("exec", "bot", *words, **options)
+
+
+def write_quietly(pipe, data):
+    try:
+        pipe.write(data)
+        pipe.flush()
+    except (BrokenPipeError, OSError):
+        pass
 
 
 def inside(server, argument):
@@ -76,6 +85,20 @@ def test_large_streams_arrive_whole(server):
     text = "".join(f"{number:>9}\n" for number in range(1_000_000))
     done = run(server, "--", "cat", stdin=text)
     assert done.returncode == 0 and done.stdout == text
+    # Nothing to read is the end of input at once.
+    environment = {**os.environ, **server.environment}
+    with open(os.devnull, "rb") as nothing:
+        quiet = subprocess.run([binary(), "exec", "bot", "--", "cat"], stdin=nothing, env=environment, timeout=PATIENCE)
+    assert quiet.returncode == 0
+    # A program that closes its stdin still hears signals.
+    deaf = ["sh", "-c", "exec <&-; trap 'exit 5' TERM; echo listening; while :; do sleep 0.05; done"]
+    with subprocess.Popen([binary(), "exec", "bot", "--", *deaf], stdin=subprocess.PIPE, stdout=subprocess.PIPE, env=environment) as process:
+        assert process.stdout.readline() == b"listening\n"
+        writer = threading.Thread(target=write_quietly, args=(process.stdin, text.encode()))
+        writer.start()
+        writer.join(PATIENCE)
+        process.send_signal(signal.SIGTERM)
+        assert process.wait(PATIENCE) == 5
     # A program that does not read what it is sent ends all the same.
     assert run(server, "--", "sh", "-c", "exit 3", stdin=text).returncode == 3
     # A program that it leaves behind is not waited for.

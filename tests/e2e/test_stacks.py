@@ -179,10 +179,11 @@ def test_circles_and_unknown_dependencies_are_mistakes_with_their_place(server, 
 
 def test_a_failure_in_the_middle_leaves_each_agent_old_or_new(server, stack):
     stack("deploy", "--config", "agents.yaml")
-    # The server refuses the second one: it is above a bound that only it knows.
-    stack.file.write_text(STACK.replace("gpt-4", "gpt-5").replace("COLLECTION: embeddings\n", "COLLECTION: new\n      replicas: 1000\n"))
+    # The server refuses the second one: only it can look for the directory.
+    volumes = "COLLECTION: new\n      volumes: [{ host: ./nowhere, container: /data }]\n"
+    stack.file.write_text(STACK.replace("gpt-4", "gpt-5").replace("COLLECTION: embeddings\n", volumes))
     failed = stack.run("deploy", "--config", "agents.yaml")
-    assert failed.returncode == 7 and "as before: vector-db" in failed.stderr and "GR0506" in failed.stderr
+    assert failed.returncode == 7 and "as before: vector-db" in failed.stderr and "GR0510" in failed.stderr
     assert server.agent("llm-processor")["spec"]["env"]["MODEL_NAME"] == "gpt-5"
     assert server.agent("vector-db")["spec"]["env"] == {"COLLECTION": "embeddings"}
     server.wait_ready("llm-processor")

@@ -10,6 +10,8 @@ namespace {
 /// A following answer is open as long as the person wants.
 constexpr Duration forever = std::chrono::days(365);
 constexpr size_t line_limit = size_t{1} << 20;
+// Of those before, when new ones are followed: a page of the API.
+constexpr uint64_t most_followed = 1000;
 constexpr Duration between_tries = std::chrono::milliseconds(500);
 
 Tint tint_of_event(std::string_view type) {
@@ -100,8 +102,8 @@ class EventPrinter {
 Result<int> follow(Session& session, std::string query) {
   GANTRY_TRY(const config::Config* settings, session.config());
   EventPrinter printer(session);
-  query +=
-      fmt::format("{}follow=true&limit={}", query.empty() ? "?" : "&", session.given().number_or_fallback("--limit"));
+  query += fmt::format("{}follow=true&limit={}", query.empty() ? "?" : "&",
+                       std::clamp<uint64_t>(session.given().number_or_fallback("--limit"), 1, most_followed));
   bool reachable = true;
   for (bool first = true;; first = false) {
     // Each time anew: a server that was started again may listen elsewhere.

@@ -48,8 +48,8 @@ Listing quota_listing() {
 
 Result<int> run_quota(Session& session) {
   GANTRY_TRY(ApiClient * api, session.api());
-  GANTRY_TRY(json::Array rows, api->list("/v1/quotas"));
-  session.print_listing(quota_listing(), rows);
+  GANTRY_TRY(json::Value answer, api->get("/v1/quotas"));
+  session.print_listing(quota_listing(), array_at(answer, "data"));
   return 0;
 }
 

@@ -314,6 +314,8 @@ Task<void> Instance::end() {
       if (packet.bytes.size() != sizeof message) continue;
       std::memcpy(&message, packet.bytes.data(), sizeof message);
       if (message.type == shim::MessageType::exited) exited_ = message.exited;
+      if (message.type == shim::MessageType::ran || message.type == shim::MessageType::run_ended)
+        take_run(message, packet);
     }
     control_->cancel();
     control_.reset();

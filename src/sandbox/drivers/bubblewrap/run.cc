@@ -15,6 +15,7 @@ namespace gantry::sandbox::bubblewrap {
 namespace {
 
 constexpr auto answer_patience = std::chrono::seconds(10);
+constexpr size_t kept_for_probes = 4;
 
 Result<std::pair<os::Fd, os::Fd>> make_pipe() {
   int fds[2];
@@ -111,7 +112,9 @@ Result<> Instance::check_exec(const ExecSpec& spec) const {
   if (paused_) return fail(Code::conflict, "the instance is paused");
   if (shim_version_ < shim::runs_version)
     return fail(Code::unsupported, "the instance was started by an older version of Gantry");
-  if (runs_.size() >= shim::max_runs) return fail(Code::exhausted, "{} programs run beside it already", runs_.size());
+  const bool is_probe = spec.purpose == ExecSpec::Purpose::probe;
+  if (runs_.size() >= shim::max_runs - (is_probe ? 0 : kept_for_probes))
+    return fail(Code::exhausted, "{} programs run beside it already", runs_.size());
   return {};
 }
 
