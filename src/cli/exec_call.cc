@@ -134,8 +134,9 @@ class Relay {
       case ExecFrame::output:
       case ExecFrame::errors: {
         auto written = deliver(message);
-        if (!written) result_ = std::unexpected(std::move(written).error());
-        return written.has_value();
+        if (written) return true;
+        result_ = std::unexpected(std::move(written).error());
+        return false;
       }
       case ExecFrame::exit: {
         auto value = json::parse(message.bytes);

@@ -27,7 +27,7 @@ std::string subject_of(const json::Value& row) {
 }
 
 std::string details_of(const json::Value& row) {
-  const std::string revision = text_at(row, "revision"), reason = text_at(row, "reason");
+  std::string revision = text_at(row, "revision"), reason = text_at(row, "reason");
   if (revision.empty()) return reason;
   return fmt::format("revision {}{}{}", revision, reason.empty() ? "" : ": ", reason);
 }

@@ -358,9 +358,12 @@ void Instance::on_exit(std::function<void(const ExitInfo&)> callback) {
   {
     std::lock_guard lock(mutex_);
     known = end_;
-    if (!known) callbacks_.push_back(std::move(callback));
+    if (!known) {
+      callbacks_.push_back(std::move(callback));
+      return;
+    }
   }
-  if (known) callback(*known);
+  callback(*known);
 }
 
 std::optional<ExitInfo> Instance::outcome() const {

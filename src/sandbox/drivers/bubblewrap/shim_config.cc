@@ -50,7 +50,8 @@ void add_environment(Records& records, const Spec& spec) {
   for (const auto& [name, value] : default_environment)
     if (std::ranges::find(spec.env, name, &std::pair<std::string, std::string>::first) == spec.env.end())
       records.add_text(RecordKind::environment, fmt::format("{}={}", name, value));
-  for (const auto& [name, value] : spec.env) records.add_text(RecordKind::environment, name + "=" + value);
+  for (const auto& [name, value] : spec.env)
+    records.add_text(RecordKind::environment, fmt::format("{}={}", name, value));
 }
 
 std::string_view words(shim::Stage stage) {
@@ -104,7 +105,8 @@ std::string shim_config(const Spec& spec, const Filters& filters, const ProcessL
 std::string run_config(const ExecSpec& spec) {
   Records records;
   for (const std::string& argument : spec.command) records.add_text(RecordKind::argument, argument);
-  for (const auto& [name, value] : spec.env) records.add_text(RecordKind::environment, name + "=" + value);
+  for (const auto& [name, value] : spec.env)
+    records.add_text(RecordKind::environment, fmt::format("{}={}", name, value));
   records.add_text(RecordKind::directory, spec.directory);
   return std::move(records).take();
 }
