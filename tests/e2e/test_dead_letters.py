@@ -44,7 +44,8 @@ def test_a_dead_letter_is_edited_and_completes_under_the_same_id(bot):
     request_id = bury(bot, "a", b"the old body", headers={"X-Keep": "k", "X-Go": "g"})
     edit = {"target": "/do/fixed", "headers": {"set": [["X-New", "n"]], "remove": ["x-go"]}, "body": {"text": "the new one"}}
     answer = bot.api("POST", f"/v1/requests/{request_id}/requeue", edit, expect=202)
-    assert (answer["id"], answer["attempts"], answer["target"]) == (request_id, 1, "/do/fixed")
+    assert (answer["id"], answer["target"]) == (request_id, "/do/fixed")
+    assert answer["attempts"] in (1, 2), "the next one may have begun"
     shown = bot.wait_finished(request_id)
     assert (shown["status"], shown["attempts"], shown["response_status"]) == ("completed", 2, 200), shown
     said = json.loads(shown["response"]["body"]["text"])
