@@ -112,9 +112,11 @@ Result<> Instance::check_exec(const ExecSpec& spec) const {
   if (paused_) return fail(Code::conflict, "the instance is paused");
   if (shim_version_ < shim::runs_version)
     return fail(Code::unsupported, "the instance was started by an older version of Gantry");
-  const bool is_probe = spec.purpose == ExecSpec::Purpose::probe;
-  if (runs_.size() >= shim::max_runs - (is_probe ? 0 : kept_for_probes))
-    return fail(Code::exhausted, "{} programs run beside it already", runs_.size());
+  const auto of_purpose =
+      std::ranges::count_if(runs_, [&](const auto& entry) { return entry.second->purpose == spec.purpose; });
+  const size_t most = spec.purpose == ExecSpec::Purpose::probe ? kept_for_probes : shim::max_runs - kept_for_probes;
+  if (static_cast<size_t>(of_purpose) >= most)
+    return fail(Code::exhausted, "{} programs run beside it already", of_purpose);
   return {};
 }
 
@@ -142,7 +144,7 @@ Task<Result<std::unique_ptr<Exec>>> Instance::do_exec(ExecSpec spec) {
   auto self = shared_from_this();
   GANTRY_CO_TRY_VOID(check_exec(spec));
   uint32_t id = ++last_run_;
-  auto run = std::make_shared<Run>(shared_.executor, weak_from_this(), id);
+  auto run = std::make_shared<Run>(shared_.executor, weak_from_this(), id, spec.purpose);
   GANTRY_CO_TRY_VOID(send_run(spec, id, *run));
   runs_.emplace(id, run);
   auto exec = std::make_unique<RunExec>(run);  // kills it from here on when something fails

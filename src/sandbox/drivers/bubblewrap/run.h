@@ -19,8 +19,14 @@ class Instance;
 /// Its life ends with `finish`, which the instance calls once, before the driver's thread ends.
 class Run {
  public:
-  Run(const Executor& executor, std::weak_ptr<Instance> instance, uint32_t id)
-      : answered(std::make_unique<Gate>(executor)), executor_(executor), instance_(std::move(instance)), id_(id) {}
+  Run(const Executor& executor, std::weak_ptr<Instance> instance, uint32_t id, ExecSpec::Purpose its_purpose)
+      : purpose(its_purpose),
+        answered(std::make_unique<Gate>(executor)),
+        executor_(executor),
+        instance_(std::move(instance)),
+        id_(id) {}
+
+  const ExecSpec::Purpose purpose;
 
   // On the driver's thread only.
   std::unique_ptr<Gate> answered;  ///< null once somebody has waited: a caller may keep this longer than the driver
