@@ -21,6 +21,8 @@ bool is_name(std::string_view text);
 
 /// Lower case of ASCII letters; other bytes are kept.
 std::string to_lower(std::string_view text);
+/// The same the other way.
+std::string to_upper(std::string_view text);
 /// ASCII case-insensitive equality, as HTTP field names want (RFC 9110 5.1).
 bool equals_ignoring_case(std::string_view a, std::string_view b);
 /// Without spaces and tabs at both ends.

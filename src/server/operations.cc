@@ -27,13 +27,6 @@ void add_parameters(const json::Value& document, const json::Value& owner, Opera
   }
 }
 
-std::string to_upper(std::string_view text) {
-  std::string out(text);
-  for (char& c : out)
-    if (c >= 'a' && c <= 'z') c = static_cast<char>(c - 'a' + 'A');
-  return out;
-}
-
 }  // namespace
 
 Result<Operations> Operations::load() {
