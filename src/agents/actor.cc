@@ -281,22 +281,21 @@ std::optional<StatsView> Actor::stats_of(InstanceId id, const sandbox::Stats& me
 
 HealthView Actor::health_of(const SupervisedInstance& instance) const {
   HealthView view{.instance = instance.id, .replica = instance.replica, .healthy = instance.serves()};
-  const ProbeState* shown = nullptr;  // the one that says most: a failing one, else the latest
+  uint32_t most_failures = 0;
   for (core::ProbeRole role : core::probe_roles) {
     const core::Probe* probe = record_.spec->health.probe(role);
     const ProbeState& state = instance.probe(role);
     if (probe == nullptr || !state.checked_at) continue;
-    const bool is_past = role == core::ProbeRole::startup && instance.is_up;
     view.probes.push_back({.probe = std::string(core::to_string(role)),
                            .healthy = state.failed == 0,
                            .kind = std::string(core::to_string(probe->kind)),
                            .detail = state.last.detail,
                            .checked_at = state.checked_at,
                            .consecutive_failures = state.failed});
-    if (!is_past) view.healthy = view.healthy && state.failed == 0;
-    const bool says_more = shown == nullptr || state.failed > 0 || (shown->failed == 0 && !is_past);
-    if (!says_more) continue;
-    shown = &state;
+    view.healthy = view.healthy && state.failed == 0;
+    // Above them stands the one that fails, else the last.
+    if (state.failed < most_failures) continue;
+    most_failures = state.failed;
     view.kind = view.probes.back().kind;
     view.detail = state.last.detail;
     view.checked_at = state.checked_at;

@@ -231,6 +231,8 @@ class Supervisor {
   bool add_missing();
   StopCause end_of(const SupervisedInstance& instance) const;
   bool is_surplus(const SupervisedInstance& instance) const;
+  /// Wanted replicas with an instance that serves and counts.
+  uint32_t served_replicas(const std::function<bool(const SupervisedInstance&)>& counts) const;
   /// An instance of the current revision that fails while another of its replica serves; nullptr if there is none.
   const SupervisedInstance* failing_successor() const;
   bool is_outdated(const SupervisedInstance& instance) const { return instance.revision != wanted_.revision; }

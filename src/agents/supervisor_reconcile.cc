@@ -133,19 +133,6 @@ bool Supervisor::advance_probed(SupervisedInstance& instance, Moment now) {
   return ask_what_is_due(instance, now);
 }
 
-bool Supervisor::ask_what_is_due(SupervisedInstance& instance, Moment now) {
-  bool asked = false;
-  for (core::ProbeRole role : core::probe_roles) {
-    ProbeState& probe = instance.probe(role);
-    if (!is_asked(instance, role) || probe.runs || probe.next > now.steady) continue;
-    probe.runs = true;
-    act(Action::Kind::probe, instance);
-    actions_.back().role = role;
-    asked = true;
-  }
-  return asked;
-}
-
 bool Supervisor::retire_idle() {
   const size_t removed = std::erase_if(instances_, [&](const SupervisedInstance& instance) {
     if (instance.has_program() || (!is_surplus(instance) && !is_outdated(instance))) return false;
