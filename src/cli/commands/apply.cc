@@ -227,42 +227,55 @@ Result<int> deploy_all(Session& session, ApiClient& api, Progress& progress, con
   return 0;
 }
 
+/// What both commands know before they differ.
+struct Prepared {
+  ApiClient* api;
+  Wanted wanted;
+  std::vector<std::string> stacks;  ///< of which agents beside the wanted ones go
+};
+
+/// nullopt if there are mistakes, which are told then.
+Result<std::optional<Prepared>> prepare(Session& session, std::vector<Checked> inputs, Prune prune) {
+  if (has_errors(inputs)) return tell_mistakes(session, inputs), std::nullopt;
+  GANTRY_TRY(ApiClient * api, session.api());
+  GANTRY_TRY_VOID(check_outside(*api, inputs));
+  tell_mistakes(session, inputs);
+  if (has_errors(inputs)) return std::nullopt;
+  GANTRY_TRY(Wanted wanted, gather(std::move(inputs)));
+  GANTRY_TRY(auto stacks, pruned_stacks(session, wanted, prune));
+  return Prepared{api, std::move(wanted), std::move(stacks)};
+}
+
+/// What a deploy would do, printed.
+Result<json::Array> show_plan(Session& session, Prepared& prepared, Shown shown) {
+  Progress progress(session);
+  WorkdirUploader uploader(*prepared.api, [&](const std::string& words) { progress.show(words); }, Upload::measure);
+  GANTRY_TRY_VOID(place_files(uploader, prepared.wanted));
+  GANTRY_TRY(json::Array plan, make_plan(*prepared.api, prepared.wanted, prepared.stacks));
+  progress.clear();
+  print_plan(session, plan, shown);
+  return plan;
+}
+
 }  // namespace
 
 Result<int> apply(Session& session, std::vector<Checked> inputs, Prune prune) {
-  if (has_errors(inputs)) return tell_mistakes(session, inputs), validation_failed;
-  GANTRY_TRY(ApiClient * api, session.api());
-  GANTRY_TRY_VOID(check_outside(*api, inputs));
-  tell_mistakes(session, inputs);
-  if (has_errors(inputs)) return validation_failed;
-  GANTRY_TRY(Wanted wanted, gather(std::move(inputs)));
-  GANTRY_TRY(auto stacks, pruned_stacks(session, wanted, prune));
-  const bool is_dry = session.given().has("--dry-run");
+  GANTRY_TRY(auto prepared, prepare(session, std::move(inputs), prune));
+  if (!prepared) return validation_failed;
+  if (session.given().has("--dry-run")) {
+    GANTRY_TRY_VOID(show_plan(session, *prepared, Shown::all));
+    return 0;
+  }
   Progress progress(session);
-  WorkdirUploader uploader(
-      *api, [&](const std::string& words) { progress.show(words); }, is_dry ? Upload::measure : Upload::send);
-  GANTRY_TRY_VOID(place_files(uploader, wanted));
-  if (!is_dry) return deploy_all(session, *api, progress, wanted, stacks);
-  GANTRY_TRY(json::Array plan, make_plan(*api, wanted, stacks));
-  progress.clear();
-  print_plan(session, plan, Shown::all);
-  return 0;
+  WorkdirUploader uploader(*prepared->api, [&](const std::string& words) { progress.show(words); }, Upload::send);
+  GANTRY_TRY_VOID(place_files(uploader, prepared->wanted));
+  return deploy_all(session, *prepared->api, progress, prepared->wanted, prepared->stacks);
 }
 
 Result<int> print_differences(Session& session, std::vector<Checked> inputs) {
-  if (has_errors(inputs)) return tell_mistakes(session, inputs), validation_failed;
-  GANTRY_TRY(ApiClient * api, session.api());
-  GANTRY_TRY_VOID(check_outside(*api, inputs));
-  tell_mistakes(session, inputs);
-  if (has_errors(inputs)) return validation_failed;
-  GANTRY_TRY(Wanted wanted, gather(std::move(inputs)));
-  GANTRY_TRY(auto stacks, pruned_stacks(session, wanted, Prune::as_given));
-  Progress progress(session);
-  WorkdirUploader uploader(*api, [&](const std::string& words) { progress.show(words); }, Upload::measure);
-  GANTRY_TRY_VOID(place_files(uploader, wanted));
-  GANTRY_TRY(json::Array plan, make_plan(*api, wanted, stacks));
-  progress.clear();
-  print_plan(session, plan, Shown::changes);
+  GANTRY_TRY(auto prepared, prepare(session, std::move(inputs), Prune::as_given));
+  if (!prepared) return validation_failed;
+  GANTRY_TRY(json::Array plan, show_plan(session, *prepared, Shown::changes));
   return plans_changes(plan) ? 1 : 0;
 }
 
