@@ -73,7 +73,7 @@ Task<void> Proxy::State::pass_through(net::Exchange& exchange, Call call, std::s
   auto lease = route->try_acquire(agents::OnNone::give_up);
   if (!lease) {
     Preference preference = parse_preference(exchange.request().headers, options_.longest_wait);
-    const Audience audience = call.principal == "anonymous" ? Audience::anybody : Audience::keyed;
+    const Audience audience = call.principal == Call::anonymous ? Audience::anybody : Audience::keyed;
     auto waited = co_await wait_for_slot(exchange, route, audience, preference);
     if (!waited) {
       co_await net::respond_error(exchange, waited.error(), parts_.requests.make_id().to_string());

@@ -68,6 +68,8 @@ struct Parts {
 /// Who calls which agent, as the server found out from path and key.
 struct Call {
   Scope scope;
+  /// Of callers without a key.
+  static constexpr std::string_view anonymous = "anonymous";
   std::string principal;
   std::string agent;
   std::string target;  ///< path and query as the agent shall see them

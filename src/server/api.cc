@@ -256,14 +256,17 @@ Task<void> Api::handle_proxy(net::Exchange& exchange) {
       co_await refuse(exchange, caller.error());
       co_return;
     }
-    call.principal = "anonymous";
+    call.principal = proxy::Call::anonymous;
   }
   co_await server_.proxy().handle(exchange, std::move(call));
 }
 
 Task<void> Api::handle_route(net::Exchange& exchange, const Route& route, std::vector<std::string> parameters) {
-  Context context{
-      .exchange = exchange, .principal = "anonymous", .scope = server_.scope(), .parameters = {}, .query = {}};
+  Context context{.exchange = exchange,
+                  .principal = std::string(proxy::Call::anonymous),
+                  .scope = server_.scope(),
+                  .parameters = {},
+                  .query = {}};
   if (route.access != Access::open) {
     auto caller = authenticate(exchange.request().headers);
     if (!caller) {

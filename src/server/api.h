@@ -103,6 +103,7 @@ class Api final : public net::Handler {
   Task<Handled> all_stats(Context& context);
   Task<Handled> stats_of(Context& context, std::vector<std::string> names);
   json::Value agent_json(const agents::AgentView& view, agents::Detail detail) const;
+  Task<Handled> refuse_source(Context& context, const core::Source& source, const core::Parsed& parsed);
 
   // api_exec.cc
   Task<Handled> exec_agent(Context& context);

@@ -40,19 +40,22 @@ Task<Api::Handled> Api::validate(Context& context) {
                                        {"diagnostics", diagnostics_json(parsed.diagnostics, source)}}};
 }
 
+// What is read lives in the frame of the handler that waits for this.
+Task<Api::Handled> Api::refuse_source(Context& context, const core::Source& source, const core::Parsed& parsed) {
+  std::string members = "\"diagnostics\":" + json::serialize(diagnostics_json(parsed.diagnostics, source));
+  co_await refuse(context.exchange,
+                  Error(Code::invalid, "the spec of the agent has errors")
+                      .with_hint("correct what `diagnostics` names; POST /v1/validate checks and changes nothing"),
+                  members);
+  co_return std::optional<Reply>{};
+}
+
 // Changes nothing. An empty body plans for no agent: only what `prune` removes.
 Task<Api::Handled> Api::plan(Context& context) {
   GANTRY_CO_TRY(core::Source source, co_await read_source(context, "request"));
   core::Parsed parsed;
   if (!trim(source.text).empty()) parsed = core::parse_resources(source);
-  if (core::has_errors(parsed.diagnostics)) {
-    std::string members = "\"diagnostics\":" + json::serialize(diagnostics_json(parsed.diagnostics, source));
-    co_await refuse(context.exchange,
-                    Error(Code::invalid, "the agents have errors")
-                        .with_hint("correct what `diagnostics` names; POST /v1/validate checks without a plan"),
-                    members);
-    co_return std::optional<Reply>{};
-  }
+  if (core::has_errors(parsed.diagnostics)) co_return co_await refuse_source(context, source, parsed);
   agents::PlanOptions options;
   for (const auto& [name, value] : context.query)
     if (name == "prune") options.prune.push_back(value);
@@ -85,14 +88,7 @@ Task<Api::Handled> Api::head_workdir(Context& context) {
 Task<Api::Handled> Api::put_agent(Context& context) {
   GANTRY_CO_TRY(core::Source source, co_await read_source(context, "request"));
   core::Parsed parsed = core::parse_resources(source);
-  if (core::has_errors(parsed.diagnostics)) {
-    std::string members = "\"diagnostics\":" + json::serialize(diagnostics_json(parsed.diagnostics, source));
-    co_await refuse(context.exchange,
-                    Error(Code::invalid, "the spec of the agent has errors")
-                        .with_hint("correct what `diagnostics` names; POST /v1/validate checks without a deploy"),
-                    members);
-    co_return std::optional<Reply>{};
-  }
+  if (core::has_errors(parsed.diagnostics)) co_return co_await refuse_source(context, source, parsed);
   if (parsed.agents.size() != 1)
     co_return fail(Code::invalid, "the body holds {} agents; this path takes one", parsed.agents.size());
   core::AgentSpec& spec = parsed.agents.front();

@@ -120,7 +120,7 @@ Task<void> ExecSession::take_frames() {
         co_return;
       }
       if (!*message) break;
-      if (!obey(**message)) break;
+      obey(**message);
     }
     while (to_program_.size() > most_pending && !end_ && !gone_)
       co_await changed_.wait(changed_.ticket(), clock_.steady() + ping_interval);
@@ -133,7 +133,7 @@ Task<void> ExecSession::take_frames() {
   changed_.notify();
 }
 
-bool ExecSession::obey(const core::ExecMessage& message) {
+void ExecSession::obey(const core::ExecMessage& message) {
   switch (message.type) {
     case ExecFrame::input:
       if (!input_ended_) to_program_ += message.bytes;
@@ -152,10 +152,9 @@ bool ExecSession::obey(const core::ExecMessage& message) {
       if (message.bytes.size() == 1 && message.bytes[0] > 0 && message.bytes[0] < NSIG) exec_->signal(message.bytes[0]);
       break;
     default:
-      return true;
+      return;
   }
   changed_.notify();
-  return true;
 }
 
 Task<void> ExecSession::write_input() {

@@ -36,7 +36,7 @@ class ExecSession {
 
   Result<> open();
   Task<void> take_frames();
-  bool obey(const core::ExecMessage& message);
+  void obey(const core::ExecMessage& message);
   Task<void> write_input();
   Task<void> relay(Pipe& pipe, core::ExecFrame type);
   Task<void> send();
