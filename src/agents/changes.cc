@@ -177,7 +177,7 @@ Task<Result<AgentView>> Agents::scale(Scope scope, std::string name, uint32_t re
   state.events.committed();
   if (!record.has_value() && record.error().code() == Code::not_found)
     co_return std::unexpected(state.no_agent(scope, name));
-  if (!record.has_value()) co_return std::unexpected(std::move(record).error().wrap("scale '" + name + "'"));
+  if (!record.has_value()) co_return std::unexpected(std::move(record).error());
   co_return co_await state.obey(std::move(*record), Order::apply, options);
 }
 

@@ -44,6 +44,7 @@ std::string render_instance(const json::Value& instance, const Style& style, Tim
                                 text_at(instance, "id"), style.paint(tint_of_status(status), status));
   std::string started = text_at(instance, "started_at");
   out += render_pairs({{"Reason", {text_at(instance, "reason"), Tint::warn}},
+                       {"Program", {"of revision " + text_at(instance, "revision")}},
                        {"Process", {int_at(instance, "pid") > 0 ? "pid " + text_at(instance, "pid") : ""}},
                        {"Started", {started.empty() ? "" : fmt::format("{} ago ({})", age_of(started, now), started)}},
                        {"Restarts", {text_at(instance, "restarts")}},
